@@ -1,0 +1,64 @@
+"""The steps of a job that one worker does alone: planning, cancelling, finishing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from jobs.cancelling import cancel_pending
+from jobs.database import Database
+from jobs.errors import AccessDenied, InvalidRequest, JobsError, LeaseLost, ObjectMissing, SourceRefused
+from jobs.finishing import Sheet, finish
+from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, let_go
+from jobs.moves import fail
+from jobs.planning import Ring, plan
+from jobs.states import JobState
+from jobs.storage import Storages
+
+log = structlog.get_logger(__name__)
+
+PERMANENT = (SourceRefused, ObjectMissing, AccessDenied, InvalidRequest)  # of a source; trying again cannot help
+
+
+def advance(
+    database: Database,
+    storages: Storages,
+    lease: JobLease,
+    *,
+    allowed: Iterable[str],
+    ring: Ring,
+    draw_sheet: Sheet,
+) -> None:
+    """Do the step that a leased job is waiting for.
+
+    A step that fails for a while keeps its lease, and is tried again when that has expired.
+    """
+    try:
+        if lease.state is JobState.CANCELLING:
+            cancel_pending(database, lease)
+        elif lease.state is JobState.FINISHING:
+            finish(database, storages, lease, draw_sheet=draw_sheet)
+        else:
+            _plan(database, storages, lease, allowed, ring)
+    except LeaseLost:
+        log.warning("job_lease_lost", job_id=str(lease.job_id), state=lease.state)
+        return
+    except StepStopped:
+        log.info("step_stopped", job_id=str(lease.job_id), state=lease.state)
+    with database.transaction() as session:
+        let_go(session, lease)
+
+
+def _plan(database: Database, storages: Storages, lease: JobLease, allowed: Iterable[str], ring: Ring) -> None:
+    try:
+        plan(database, storages, lease, allowed=allowed, ring=ring)
+    except (LeaseLost, StepStopped):
+        raise
+    except Exception as error:
+        if not isinstance(error, PERMANENT) and lease.attempt < LEASE_ATTEMPTS:
+            raise
+        log.warning("planning_failed", job_id=str(lease.job_id), error=repr(error))
+        code = str(error.code) if isinstance(error, JobsError) else "internal_error"
+        with database.transaction() as session:
+            fail(session, lease.job_id, code=code, message=f"the source cannot be planned: {error}")

@@ -1,0 +1,114 @@
+"""Model cards: what a model is, where it came from, and which parameters a recipe may set.
+
+Cards are plain files (`model.json`) beside their weights, so the API knows every model without loading torch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.errors import InvalidRequest, Problem
+
+BUILT_IN = Path(__file__).parent.parent / "worker" / "weights"
+
+
+class Parameter(BaseModel):
+    """One knob of a model, in the words of JSON Schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["number", "integer", "boolean"]
+    description: str
+    default: float | int | bool
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def remedy(self) -> str:
+        """Say what this parameter accepts."""
+        if self.type == "boolean":
+            return "give true or false"
+        kind = "a whole number" if self.type == "integer" else "a number"
+        return f"give {kind} from {self.minimum:g} to {self.maximum:g}"
+
+    def accepts(self, value: object) -> bool:
+        if self.type == "boolean":
+            return isinstance(value, bool)
+        kinds = int if self.type == "integer" else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            return False
+        low = float("-inf") if self.minimum is None else self.minimum
+        high = float("inf") if self.maximum is None else self.maximum
+        return low <= value <= high
+
+
+class Card(BaseModel):
+    """A model card, as read from `model.json`. Frozen: a changed model is a new version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    version: str
+    operation: Literal["restyle"]
+    architecture: str  # the pipeline that runs it: a module in worker/pipelines
+    summary: str
+    needs_style: bool  # whether a recipe must name a style
+    parameters: dict[str, Parameter] = {}
+    config: dict[str, Any] = {}  # constructor arguments of the network
+    weights_sha256: str | None = None  # of weights.safetensors beside the card; null when the model learns nothing
+    licence: str
+    training: dict[str, Any] | None = None  # command, seed, data with digest and licence, device, duration
+    metrics: dict[str, float] = {}
+    limits: list[str] = []
+
+    def complete(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters with defaults filled in.
+
+        Raises:
+            InvalidRequest: a name that the model does not have, or a value that it does not accept.
+
+        """
+        problems = [
+            Problem(
+                field=f"recipe.parameters.{name}",
+                value=value,
+                remedy=f"{self.name} has no such parameter; it has {', '.join(sorted(self.parameters)) or 'none'}",
+            )
+            if name not in self.parameters
+            else Problem(field=f"recipe.parameters.{name}", value=value, remedy=self.parameters[name].remedy())
+            for name, value in given.items()
+            if name not in self.parameters or not self.parameters[name].accepts(value)
+        ]
+        if problems:
+            raise InvalidRequest(*problems)
+        return {name: given.get(name, parameter.default) for name, parameter in self.parameters.items()}
+
+
+@dataclass(frozen=True)
+class CardShelf:
+    """The cards under one folder: `<folder>/<name>/model.json`."""
+
+    folder: Path = BUILT_IN
+
+    @cached_property
+    def cards(self) -> dict[str, Card]:
+        paths = sorted(self.folder.glob("*/model.json"))
+        cards = [Card.model_validate(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+        return {card.name: card for card in cards}
+
+    def get(self, name: str) -> Card:
+        """Return the card of a model.
+
+        Raises:
+            InvalidRequest: there is no model of this name.
+
+        """
+        if name not in self.cards:
+            remedy = f"choose one of {', '.join(self.cards)}"
+            raise InvalidRequest(Problem(field="recipe.model", value=name, remedy=remedy), code="unknown_model")
+        return self.cards[name]

@@ -1,0 +1,198 @@
+"""Everything that can be known of a request before its source is read, checked together.
+
+Storage is asked whether the source exists, so no transaction may be open. What is refused leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jobs.cards import Card, CardShelf
+from jobs.errors import AccessDenied, InvalidRequest, ObjectMissing, Problem, SourceRefused, StorageError
+from jobs.locations import Location, check_allowed
+from jobs.manifests import manifest_format
+from jobs.output_keys import MAX_OUTPUT_KEY_BYTES, MIN_OUTPUT_KEY_BYTES
+from jobs.recipes import JobRequest, PrefixSource, Recipe, Source, fingerprint, sha256_of
+from jobs.records import StyleRecord
+from jobs.storage import Storages
+from jobs.tenants import Tenant
+
+Value = TypeVar("Value")
+
+MAX_OUTPUT_FOLDER_BYTES = MAX_OUTPUT_KEY_BYTES - MIN_OUTPUT_KEY_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedRequest:
+    """A request in which everything is in order, with what the checks worked out."""
+
+    sha256: str  # of the request as it came
+    recipe: Recipe  # complete: the card's defaults filled in
+    fingerprint: str
+    style_id: uuid.UUID | None
+    source: Source  # a prefix ends in a slash
+    output: Location | None  # a folder; None: one of the job's own
+    priority: int
+
+
+def request_sha256(request: JobRequest) -> str:
+    """Return what tells one request from another under the same idempotency key."""
+    return sha256_of(request.model_dump(mode="json"))
+
+
+def check_request(
+    request: JobRequest, tenant: Tenant, *, shelf: CardShelf, storages: Storages, style: StyleRecord | None
+) -> CheckedRequest:
+    """Check a request and work out its complete recipe.
+
+    `style` is the tenant's style that the recipe names, None if there is none of that name.
+
+    Raises:
+        InvalidRequest: names every problem that was found.
+        StorageError: storage could not say whether the source exists; worth another try.
+
+    """
+    refusals = _Refusals()
+    recipe = _check_recipe(request.recipe, shelf, style, refusals)
+    source = refusals.collect(lambda: _source_location(request.source, tenant))
+    output = refusals.collect(lambda: _output_location(request.output_url, tenant))
+    if source is not None:
+        base = refusals.collect(lambda: _base_location(request.source, source, tenant))
+        if base is not None and output is not None:
+            refusals.collect(lambda: _check_apart(base, output))
+        _check_exists(source, storages, refusals)
+    refusals.raise_any()
+    assert recipe is not None
+    card = shelf.get(recipe.model)
+    return CheckedRequest(
+        sha256=request_sha256(request),
+        recipe=recipe,
+        fingerprint=fingerprint(
+            recipe, weights_sha256=card.weights_sha256, style_sha256=style.sha256 if style else None
+        ),
+        style_id=style.id if style else None,
+        source=request.source.model_copy(update={"url": str(source)}),
+        output=output,
+        priority=request.priority,
+    )
+
+
+class _Refusals:
+    """Collects the problems of several checks, to report them together."""
+
+    def __init__(self) -> None:
+        self._found: list[InvalidRequest] = []
+
+    def collect(self, check: Callable[[], Value]) -> Value | None:
+        """Return what the check returns, or None and remember why not."""
+        try:
+            return check()
+        except InvalidRequest as refusal:
+            self._found.append(refusal)
+            return None
+
+    def raise_any(self) -> None:
+        if not self._found:
+            return
+        codes = {refusal.code for refusal in self._found}
+        problems = [problem for refusal in self._found for problem in refusal.problems]
+        raise InvalidRequest(*problems, code=codes.pop() if len(codes) == 1 else None)
+
+
+def _refusal(field: str, value: object, remedy: str, *, code: str) -> InvalidRequest:
+    return InvalidRequest(Problem(field=field, value=value, remedy=remedy), code=code)
+
+
+def _check_recipe(recipe: Recipe, shelf: CardShelf, style: StyleRecord | None, refusals: _Refusals) -> Recipe | None:
+    """Return the recipe with its parameters complete."""
+    card = refusals.collect(lambda: shelf.get(recipe.model))
+    refusals.collect(lambda: _check_style(recipe, card, style))
+    if card is None:
+        return None
+    parameters = refusals.collect(lambda: card.complete(recipe.parameters))
+    return recipe.model_copy(update={"parameters": parameters})
+
+
+def _check_style(recipe: Recipe, card: Card | None, style: StyleRecord | None) -> None:
+    if card is not None and card.needs_style and recipe.style is None:
+        remedy = f"{card.name} needs a style: give the name of one, see GET /v1/styles"
+        raise _refusal("recipe.style", None, remedy, code="style_required")
+    if card is not None and not card.needs_style and recipe.style is not None:
+        raise _refusal(
+            "recipe.style", recipe.style, f"leave it out: {card.name} takes no style", code="style_not_taken"
+        )
+    if recipe.style is not None and style is None:
+        remedy = "there is no style of this name: see GET /v1/styles, or upload it with POST /v1/styles"
+        raise _refusal("recipe.style", recipe.style, remedy, code="unknown_style")
+
+
+def _source_location(source: Source, tenant: Tenant) -> Location:
+    location = Location.parse(source.url, field="source.url")
+    if isinstance(source, PrefixSource):
+        location = location.as_prefix()
+    else:
+        _check_manifest_name(location)
+    check_allowed(location, tenant.allowed_prefixes, "source.url")
+    return location
+
+
+def _check_manifest_name(location: Location) -> None:
+    try:
+        manifest_format(location.key)
+    except SourceRefused as refused:
+        remedy = "name a file that ends in .csv, .jsonl or .ndjson"
+        raise _refusal("source.url", str(location), remedy, code=refused.code) from None
+
+
+def _base_location(source: Source, location: Location, tenant: Tenant) -> Location:
+    """Return the folder that the source's keys are relative to."""
+    if isinstance(source, PrefixSource) or source.base_url is None:
+        return location.folder
+    base = Location.parse(source.base_url, field="source.base_url").as_prefix()
+    check_allowed(base, tenant.allowed_prefixes, "source.base_url")
+    return base
+
+
+def _output_location(output_url: str | None, tenant: Tenant) -> Location | None:
+    if output_url is None:
+        return None
+    location = Location.parse(output_url, field="output_url").as_prefix()
+    check_allowed(location, tenant.allowed_prefixes, "output_url")
+    if len(location.key.encode()) > MAX_OUTPUT_FOLDER_BYTES:
+        remedy = f"use a folder with a name of at most {MAX_OUTPUT_FOLDER_BYTES} bytes: the keys need room below it"
+        raise _refusal("output_url", output_url, remedy, code="output_name_too_long")
+    return location
+
+
+def _check_apart(base: Location, output: Location) -> None:
+    """Refuse an output that holds the originals. One inside of the source is fine: planning leaves it out."""
+    if base.within(output):
+        remedy = f"choose a folder that does not hold {base}: there, results could replace originals"
+        raise _refusal("output_url", str(output), remedy, code="output_holds_source")
+
+
+def _check_exists(source: Location, storages: Storages, refusals: _Refusals) -> None:
+    try:
+        refusals.collect(lambda: _find_source(source, storages))
+    except StorageError:
+        refusals.raise_any()  # what is wrong for certain says more than that storage is away
+        raise
+
+
+def _find_source(source: Location, storages: Storages) -> None:
+    storage = storages.at(source)
+    try:
+        if not source.is_prefix:
+            storage.stat(source.key)
+        elif next(iter(storage.list(source.key)), None) is None:
+            remedy = "there is no object below this prefix: check its spelling, or fill it first"
+            raise _refusal("source.url", str(source), remedy, code="source_empty")
+    except ObjectMissing:
+        remedy = "there is nothing of this name: check its spelling, or upload it first"
+        raise _refusal("source.url", str(source), remedy, code="object_missing") from None
+    except AccessDenied:
+        remedy = "storage refuses access: let the service's own credentials list and read it"
+        raise _refusal("source.url", str(source), remedy, code="access_denied") from None

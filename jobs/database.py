@@ -1,0 +1,133 @@
+"""Sessions and transactions. The only module that commits.
+
+On SQLite every writing transaction starts with BEGIN IMMEDIATE: a deferred one that turns into a writer half-way
+fails at once with "database is locked" instead of waiting for its turn.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NewType
+
+import psycopg
+from sqlalchemy import Engine, create_engine, event, insert, literal_column, make_url, select
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.schema import Table
+
+from jobs.records import Record, UtcDateTime
+
+ReadSession = NewType("ReadSession", Session)
+
+POSTGRES: dict[str, str | int] = {
+    "application_name": "restyle",
+    "connect_timeout": 10,
+    # A worker that is stopped in the middle of a transaction keeps its row locks, and a locked shard is skipped by
+    # every claim. Our transactions do nothing but talk to the database, so one that is idle this long is a zombie's.
+    "options": "-c idle_in_transaction_session_timeout=5s -c lock_timeout=30s",
+    "keepalives_idle": 5,  # half-open connections are noticed within about 11 seconds
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+SQLITE_BUSY_SECONDS = 60  # longer than any transaction of ours; a waiting writer must outlast a burst of others
+
+
+class Database:
+    """One pool of connections. Safe to share between threads."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            self.engine = _sqlite_engine(url, Path(parsed.database or ""))
+        else:
+            self.engine = create_engine(
+                url,
+                pool_size=pool_size,
+                pool_pre_ping=True,
+                pool_timeout=15,
+                connect_args=POSTGRES,
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Commit when the block ends, roll back when it raises."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[ReadSession]:
+        """Give a session that never writes; on SQLite it waits for no writer."""
+        with (
+            self.engine.connect().execution_options(sqlite_begin="BEGIN DEFERRED") as connection,
+            Session(connection) as session,
+        ):
+            yield ReadSession(session)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: str, path: Path) -> Engine:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions on its own
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN IMMEDIATE"))
+
+    return engine
+
+
+def now(session: Session) -> datetime.datetime:
+    """Return the database's clock, the only one that decides leases."""
+    postgres = isinstance(session.get_bind().dialect, PGDialect)
+    clock = "clock_timestamp()" if postgres else "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+    return session.execute(select(literal_column(clock, UtcDateTime()))).scalar_one()
+
+
+def storable(text: str) -> str:
+    """Return text that every database takes: no NUL, no half characters. What others' messages say may hold both."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def append(session: Session, record: type[Record], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append many rows at once: COPY on Postgres, one prepared statement on SQLite.
+
+    Each row names the same columns. Nothing is returned and no defaults of the record are applied.
+    """
+    if not rows:
+        return
+    connection = session.connection()
+    table = record.__table__
+    assert isinstance(table, Table)
+    if connection.dialect.name != "postgresql":
+        session.execute(insert(table), list(rows))
+        return
+    names = list(rows[0])
+    bind = [table.c[name].type.dialect_impl(connection.dialect).bind_processor(connection.dialect) for name in names]
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    columns = ", ".join(f'"{name}"' for name in names)
+    statement = f"COPY {table.name} ({columns}) FROM STDIN"
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                values = (row[name] for name in names)
+                copy.write_row([b(v) if b is not None else v for b, v in zip(bind, values, strict=True)])
+    except psycopg.Error as error:  # beside SQLAlchemy's own execution, so beside its own wrapping too
+        raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=connection.dialect) from error

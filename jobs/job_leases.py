@@ -1,0 +1,114 @@
+"""Leases on whole jobs, for the steps that one worker does alone: planning, cancelling, finishing.
+
+A step that fails keeps its lease until it expires, which paces the next try. One that dies over and over without
+progress ends its job: see `LEASE_ATTEMPTS`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from jobs.database import now
+from jobs.errors import LeaseLost
+from jobs.records import JobRecord
+from jobs.states import JobState
+
+LEASE_ATTEMPTS = 10  # claims of one step without progress; with a lease of 15 s that is about 150 s of failing
+
+
+class StepStopped(Exception):
+    """The process is about to end: the step goes on elsewhere, from where it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLease:
+    """The right of one worker to one job's current step."""
+
+    job_id: uuid.UUID
+    token: int
+    attempt: int  # 1 when the step made progress since the last claim, or is new
+    seconds: float
+    state: JobState  # at the claim
+    stopping: threading.Event  # set when the process wants to end
+
+
+def claim_job(
+    session: Session, *, worker_id: uuid.UUID, lease_seconds: float, stopping: threading.Event
+) -> JobLease | None:
+    """Lease a job that must be planned, cancelled or finished; None when there is none."""
+    moment = now(session)
+    unplanned = and_(
+        JobRecord.planned_at.is_(None),
+        JobRecord.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)),
+    )
+    job_id = session.scalar(
+        select(JobRecord.id)
+        .where(
+            or_(JobRecord.state.in_((JobState.PLANNING, JobState.CANCELLING, JobState.FINISHING)), unplanned),
+            or_(JobRecord.lease_expires_at.is_(None), JobRecord.lease_expires_at < moment),
+        )
+        .order_by(JobRecord.priority.desc(), JobRecord.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if job_id is None:
+        return None
+    job = session.execute(
+        update(JobRecord)
+        .where(JobRecord.id == job_id)
+        .values(
+            lease_token=JobRecord.lease_token + 1,
+            lease_attempt=JobRecord.lease_attempt + 1,
+            lease_expires_at=moment + datetime.timedelta(seconds=lease_seconds),
+            worker_id=worker_id,
+        )
+        .returning(JobRecord.lease_token, JobRecord.lease_attempt, JobRecord.state)
+    ).one()
+    return JobLease(
+        job_id=job_id,
+        token=job.lease_token,
+        attempt=job.lease_attempt,
+        seconds=lease_seconds,
+        state=job.state,
+        stopping=stopping,
+    )
+
+
+def hold(session: Session, lease: JobLease, *, progress: bool = False) -> JobRecord:
+    """Extend a lease and return its job's row, locked until the transaction ends.
+
+    Every step calls this between any two of its transactions, so it is also where a step is stopped.
+
+    Raises:
+        LeaseLost: the lease is another's now.
+        StepStopped: the process is about to end.
+    """
+    if lease.stopping.is_set():
+        raise StepStopped
+    job = session.scalar(
+        select(JobRecord)
+        .where(JobRecord.id == lease.job_id, JobRecord.lease_token == lease.token)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if job is None:
+        raise LeaseLost
+    job.lease_expires_at = now(session) + datetime.timedelta(seconds=lease.seconds)
+    if progress:
+        job.lease_attempt = 0
+    return job
+
+
+def let_go(session: Session, lease: JobLease) -> None:
+    """Give a lease back, so that the job's next step can start at once. Safe when it is lost."""
+    session.execute(
+        update(JobRecord)
+        .where(JobRecord.id == lease.job_id, JobRecord.lease_token == lease.token)
+        .values(lease_expires_at=None, worker_id=None, lease_attempt=0)
+    )

@@ -1,0 +1,301 @@
+"""Leases on shards: claim, renew, settle, release. An expired lease is rescued by the next claim.
+
+Every write of a worker matches `(job, shard, lease token)`. The token grows at each claim and never falls, so a
+worker that was stopped and goes on after its shard was given away updates no row, and learns that it lost.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, exists, false, or_, select, update
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from jobs import moves
+from jobs.database import append, now, storable
+from jobs.errors import LeaseLost
+from jobs.quarantine import quarantine
+from jobs.recipes import Recipe
+from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
+from jobs.shards import pending_items, settled_count
+from jobs.states import CLAIMABLE, ItemState, JobState, ShardState
+
+CANDIDATES = 16  # jobs looked at in one claim; more only matter when others race for the same shards
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right of one worker to one shard, until it expires or is claimed anew."""
+
+    job_id: uuid.UUID
+    shard_no: int
+    token: int
+    attempt: int
+    worker_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedItem:
+    """An item that is to be done."""
+
+    item_no: int
+    source_url: str
+    output_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A leased shard with all that a worker needs to run it."""
+
+    lease: Lease
+    suspect: bool  # an earlier attempt did not come back: run it with nothing else in flight
+    recipe: Recipe
+    recipe_fingerprint: str
+    references: tuple[str, ...]  # URLs of the style's pictures
+    output_url: str
+    items: tuple[ClaimedItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemResult:
+    """What became of one item."""
+
+    item_no: int
+    state: ItemState
+    error_code: str | None = None
+    error_message: str | None = None
+    source_sha256: str | None = None
+    source_bytes: int | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    milliseconds: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedTry:
+    """A try at an item that failed and was repeated."""
+
+    item_no: int
+    code: str
+    message: str
+
+
+def claim(session: Session, *, worker_id: uuid.UUID, queue: str, lease_seconds: float) -> Claim | None:
+    """Lease the shard that should run next, or return None when there is none.
+
+    Expired leases come first, so that a dead worker's shard does not wait behind the rest of its job; then the
+    highest priority, then the oldest job.
+    """
+    moment = now(session)
+    expired = session.execute(_expired(queue, moment)).first()
+    if expired is not None and not quarantine(session, expired.job_id, expired.shard_no):
+        return None  # it was the last item of its shard and is settled now; the next claim looks further
+    if expired is not None:
+        return _lease(session, expired.job_id, expired.shard_no, worker_id, moment, lease_seconds)
+    for job_id in session.scalars(_jobs_with_ready_shards(queue)):
+        shard_no = session.scalar(
+            select(ShardRecord.shard_no)
+            .where(ShardRecord.job_id == job_id, ShardRecord.state == ShardState.READY)
+            .order_by(ShardRecord.shard_no)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        if shard_no is not None:
+            return _lease(session, job_id, shard_no, worker_id, moment, lease_seconds)
+    return None
+
+
+def _expired(queue: str, moment: datetime.datetime) -> Select[uuid.UUID, int]:
+    return (
+        select(ShardRecord.job_id, ShardRecord.shard_no)
+        .join(JobRecord, JobRecord.id == ShardRecord.job_id)
+        .where(
+            ShardRecord.state == ShardState.LEASED,
+            ShardRecord.lease_expires_at < moment,
+            JobRecord.queue == queue,
+            JobRecord.state.in_(CLAIMABLE),
+        )
+        .order_by(JobRecord.priority.desc(), JobRecord.id, ShardRecord.shard_no)
+        .limit(1)
+        .with_for_update(of=ShardRecord, skip_locked=True)
+    )
+
+
+def _jobs_with_ready_shards(queue: str) -> Select[uuid.UUID]:
+    ready = exists().where(ShardRecord.job_id == JobRecord.id, ShardRecord.state == ShardState.READY)
+    return (
+        select(JobRecord.id)
+        .where(JobRecord.queue == queue, JobRecord.state.in_(CLAIMABLE), ready)
+        .order_by(JobRecord.priority.desc(), JobRecord.id)
+        .limit(CANDIDATES)
+    )
+
+
+def _lease(
+    session: Session,
+    job_id: uuid.UUID,
+    shard_no: int,
+    worker_id: uuid.UUID,
+    moment: datetime.datetime,
+    lease_seconds: float,
+) -> Claim:
+    """Lease a shard whose row this transaction has locked."""
+    shard = session.execute(
+        update(ShardRecord)
+        .where(ShardRecord.job_id == job_id, ShardRecord.shard_no == shard_no)
+        .values(
+            state=ShardState.LEASED,
+            lease_token=ShardRecord.lease_token + 1,
+            attempt=ShardRecord.attempt + 1,
+            worker_id=worker_id,
+            lease_expires_at=moment + datetime.timedelta(seconds=lease_seconds),
+        )
+        .returning(ShardRecord.lease_token, ShardRecord.attempt, ShardRecord.first_item_no, ShardRecord.end_item_no)
+    ).one()
+    moves.move(session, job_id, JobState.RUNNING, started_at=moment)
+    job, style = session.execute(
+        select(JobRecord, StyleRecord)
+        .outerjoin(StyleRecord, StyleRecord.id == JobRecord.style_id)
+        .where(JobRecord.id == job_id)
+    ).one()
+    rows = session.execute(pending_items(job_id, shard.first_item_no, shard.end_item_no))
+    return Claim(
+        lease=Lease(
+            job_id=job_id, shard_no=shard_no, token=shard.lease_token, attempt=shard.attempt, worker_id=worker_id
+        ),
+        suspect=shard.attempt > 1,
+        recipe=Recipe.model_validate(job.recipe),
+        recipe_fingerprint=job.recipe_fingerprint,
+        references=tuple(reference["url"] for reference in style.references) if style else (),
+        output_url=job.output_url,
+        items=tuple(
+            ClaimedItem(item_no=row.item_no, source_url=row.source_url, output_key=row.output_key) for row in rows
+        ),
+    )
+
+
+def renew(session: Session, leases: Sequence[Lease], *, lease_seconds: float) -> dict[Lease, bool]:
+    """Extend leases, in one statement.
+
+    Returns those that are still held, each with whether its job still wants to run: what is missing is lost; what is
+    no longer wanted should be settled as far as it is done, and released.
+    """
+    until = now(session) + datetime.timedelta(seconds=lease_seconds)
+    held = session.execute(
+        update(ShardRecord)
+        .where(or_(false(), *map(_held, leases)))
+        .values(lease_expires_at=until)
+        .returning(ShardRecord.job_id, ShardRecord.shard_no)
+    ).all()
+    wanted = set(
+        session.scalars(
+            select(JobRecord.id).where(JobRecord.id.in_({row.job_id for row in held}), JobRecord.state.in_(CLAIMABLE))
+        )
+    )
+    still = {(row.job_id, row.shard_no) for row in held}
+    return {lease: lease.job_id in wanted for lease in leases if (lease.job_id, lease.shard_no) in still}
+
+
+def settle(
+    session: Session, lease: Lease, results: Sequence[ItemResult], failed_tries: Sequence[FailedTry] = ()
+) -> bool:
+    """Record final states of items. Return whether the shard has ended with them.
+
+    Raises:
+        LeaseLost: the lease is another's now. Nothing was recorded.
+
+    """
+    moment = now(session)
+    added = {state: sum(result.state is state for result in results) for state in ItemState}
+    complete = settled_count() + len(results) == ShardRecord.item_count
+    state = session.scalar(
+        update(ShardRecord)
+        .where(_held(lease))
+        .values(
+            succeeded_count=ShardRecord.succeeded_count + added[ItemState.SUCCEEDED],
+            reused_count=ShardRecord.reused_count + added[ItemState.REUSED],
+            rejected_count=ShardRecord.rejected_count + added[ItemState.REJECTED],
+            failed_count=ShardRecord.failed_count + added[ItemState.FAILED],
+            cancelled_count=ShardRecord.cancelled_count + added[ItemState.CANCELLED],
+            state=case((complete, ShardState.ENDED), else_=ShardState.LEASED),
+            worker_id=case((complete, None), else_=ShardRecord.worker_id),
+            lease_expires_at=case((complete, None), else_=ShardRecord.lease_expires_at),
+        )
+        .returning(ShardRecord.state)
+    )
+    if state is None:
+        raise LeaseLost
+    append(session, ResultRecord, [_result_row(lease, result, moment) for result in results])
+    append(session, ItemErrorRecord, [_error_row(lease, failed, moment) for failed in failed_tries])
+    return state is ShardState.ENDED
+
+
+def release(session: Session, lease: Lease) -> None:
+    """Give a shard back before its time. The attempt does not count.
+
+    Raises:
+        LeaseLost: the lease is another's now.
+
+    """
+    released = session.scalar(
+        update(ShardRecord)
+        .where(_held(lease))
+        .values(
+            state=ShardState.READY,
+            attempt=ShardRecord.attempt - 1,
+            worker_id=None,
+            lease_expires_at=None,
+        )
+        .returning(ShardRecord.shard_no)
+    )
+    if released is None:
+        raise LeaseLost
+
+
+def _held(lease: Lease) -> ColumnElement[bool]:
+    return and_(
+        ShardRecord.job_id == lease.job_id,
+        ShardRecord.shard_no == lease.shard_no,
+        ShardRecord.lease_token == lease.token,
+        ShardRecord.state == ShardState.LEASED,
+    )
+
+
+def _result_row(lease: Lease, result: ItemResult, moment: datetime.datetime) -> dict[str, Any]:
+    return {
+        "job_id": lease.job_id,
+        "item_no": result.item_no,
+        "state": result.state,
+        "error_code": result.error_code,
+        "error_message": None if result.error_message is None else storable(result.error_message),
+        "source_sha256": result.source_sha256,
+        "source_bytes": result.source_bytes,
+        "sha256": result.sha256,
+        "bytes": result.bytes,
+        "width": result.width,
+        "height": result.height,
+        "milliseconds": result.milliseconds,
+        "attempt": lease.attempt,
+        "worker_id": lease.worker_id,
+        "settled_at": moment,
+    }
+
+
+def _error_row(lease: Lease, failed: FailedTry, moment: datetime.datetime) -> dict[str, Any]:
+    return {
+        "id": uuid7(),
+        "job_id": lease.job_id,
+        "item_no": failed.item_no,
+        "attempt": lease.attempt,
+        "code": failed.code,
+        "message": storable(failed.message),
+        "worker_id": lease.worker_id,
+        "failed_at": moment,
+    }

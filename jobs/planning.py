@@ -1,0 +1,239 @@
+"""Planning: a source becomes items and shards, as a stream, in chunks.
+
+Each chunk is one transaction that also moves the cursor, so a planner that dies is followed by one that goes on
+where it stopped: no row is planned twice, none is left out. Memory does not grow with the source.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy import LargeBinary, column, select, values
+from sqlalchemy.orm import Session
+
+from jobs.database import Database, append, now
+from jobs.job_leases import JobLease, hold
+from jobs.locations import MAX_KEY_BYTES, Location
+from jobs.maintenance import start_finishing
+from jobs.moves import fail, move
+from jobs.output_keys import disambiguate, fold, output_key
+from jobs.recipes import JobRequest, ManifestSource, Source
+from jobs.records import BadRowRecord, ItemRecord, JobRecord, ShardRecord
+from jobs.source_rows import Entry, PassedOver, Refused, read_source
+from jobs.states import JobState, ShardState
+from jobs.storage import Storages
+
+log = structlog.get_logger(__name__)
+
+SHARD_ITEMS = 128  # small enough to share a small job, large enough that claims cost nothing beside the work
+CHUNK_ITEMS = 8 * SHARD_ITEMS  # per transaction
+CHUNK_ROWS = 4 * CHUNK_ITEMS  # rows read at most before what was found is committed
+BAD_ROWS_NAMED = 100  # in a job's error
+RINGS = 8  # workers woken at once
+
+Ring = Callable[[str, int], None]
+"""Wake up to so many workers of a queue."""
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """What one transaction appends."""
+
+    entries: list[Entry] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    passed_over: int = 0
+    cursor: str | None = None
+
+
+class _Stopped(Exception):
+    """The job is not to be planned any further."""
+
+
+def plan(database: Database, storages: Storages, lease: JobLease, *, allowed: Iterable[str], ring: Ring) -> None:
+    """Plan a job from its cursor to the end of its source.
+
+    Raises:
+        LeaseLost: another worker goes on with this.
+        SourceRefused, ObjectMissing, AccessDenied: the source cannot be planned.
+        StorageError: storage did not answer; worth another try.
+    """
+    with database.transaction() as session:
+        job = hold(session, lease)
+    planner = _Planner(database, lease, job, ring)
+    rows = read_source(
+        planner.source, storages, cursor=job.plan_cursor, output_url=job.output_url, allowed=tuple(allowed)
+    )
+    try:
+        for chunk in _chunks(rows):
+            planner.append(chunk)
+        planner.end()
+    except _Stopped:
+        log.info("planning_stopped", job_id=str(job.id))
+
+
+def _chunks(rows: Iterator[Entry | Refused | PassedOver]) -> Iterator[_Chunk]:
+    chunk, count = _Chunk(), 0
+    for row in rows:
+        if isinstance(row, Entry):
+            chunk.entries.append(row)
+        elif isinstance(row, Refused):
+            chunk.refused.append(row)
+        else:
+            chunk.passed_over += 1
+        chunk.cursor, count = row.cursor, count + 1
+        if len(chunk.entries) == CHUNK_ITEMS or count == CHUNK_ROWS:
+            yield chunk
+            chunk, count = _Chunk(), 0
+    if count:
+        yield chunk
+
+
+class _Planner:
+    """One job being planned."""
+
+    def __init__(self, database: Database, lease: JobLease, job: JobRecord, ring: Ring) -> None:
+        self._database = database
+        self._lease = lease
+        self._ring = ring
+        request = JobRequest.model_validate({"recipe": job.recipe, "source": job.source})
+        self.source: Source = request.source
+        self._extension = request.recipe.format.extension.removeprefix(".")
+        self._key_bytes = MAX_KEY_BYTES - len(Location.parse(job.output_url).as_prefix().key.encode())
+        self._strict = isinstance(self.source, ManifestSource) and self.source.on_bad_row == "fail"
+
+    def append(self, chunk: _Chunk) -> None:
+        with self._database.transaction() as session:
+            job = self._hold(session)
+            job.plan_cursor = chunk.cursor
+            job.passed_over_count += chunk.passed_over
+            self._append_refused(session, job, chunk.refused)
+            shards = 0
+            # A strict job with a bad row cannot run: of the rest only the bad rows are counted.
+            if chunk.entries and not (self._strict and job.bad_row_count):
+                shards = self._append_items(session, job, chunk.entries)
+            session.flush()
+            if shards and not self._strict:
+                move(session, job.id, JobState.QUEUED)  # nothing further can keep these from running
+        if shards and not self._strict:
+            self._ring(job.queue, min(shards, RINGS))
+
+    def end(self) -> None:
+        with self._database.transaction() as session:
+            job = self._hold(session)
+            job.planned_at = now(session)
+            session.flush()
+            refusal = self._refusal(session, job)
+            if refusal is not None:
+                fail(session, job.id, **refusal)
+            else:
+                move(session, job.id, JobState.QUEUED)
+        log.info("job_planned", job_id=str(job.id), items=job.planned_item_count, bad_rows=job.bad_row_count)
+        if refusal is None:
+            with self._database.transaction() as session:
+                start_finishing(session, job.id)
+            self._ring(job.queue, min(job.planned_shard_count, RINGS))
+
+    def _hold(self, session: Session) -> JobRecord:
+        job = hold(session, self._lease, progress=True)
+        if job.state in (JobState.CANCELLING, JobState.FINISHING, JobState.ENDED):
+            raise _Stopped
+        return job
+
+    def _refusal(self, session: Session, job: JobRecord) -> dict[str, Any] | None:
+        """Say why the planned job must not run, if so."""
+        if self._strict and job.bad_row_count:
+            rows = session.scalars(
+                select(BadRowRecord).where(BadRowRecord.job_id == job.id).order_by(BadRowRecord.row_no)
+            )
+            named = [{"row_no": row.row_no, "code": row.code, "message": row.message} for row in rows]
+            message = (
+                f"{job.bad_row_count} rows of the manifest are unusable, the first in line {named[0]['row_no']}: mend "
+                'them, or send the job with "on_bad_row": "skip"'
+            )
+            return {"code": "bad_rows", "message": message, "rows": named}
+        if job.planned_item_count == 0:
+            return {"code": "source_empty", "message": f"there is no picture in {self.source.url}"}
+        return None
+
+    def _append_refused(self, session: Session, job: JobRecord, refused: list[Refused]) -> None:
+        keep = max(0, BAD_ROWS_NAMED - job.bad_row_count) if self._strict else len(refused)
+        job.bad_row_count += len(refused)
+        rows = [
+            {"job_id": job.id, "row_no": row.row_no, "code": row.code, "message": row.message, "text": row.text}
+            for row in refused[:keep]
+        ]
+        append(session, BadRowRecord, rows)
+
+    def _append_items(self, session: Session, job: JobRecord, entries: list[Entry]) -> int:
+        """Append items and the shards over them. Return how many shards."""
+        first = job.planned_item_count
+        end = first + len(entries)
+        append(session, ItemRecord, self._item_rows(session, job.id, first, entries))
+        starts = range(first, end, SHARD_ITEMS)
+        shards = [
+            _shard_row(job.id, job.planned_shard_count + number, start, min(start + SHARD_ITEMS, end))
+            for number, start in enumerate(starts)
+        ]
+        append(session, ShardRecord, shards)
+        job.planned_item_count = end
+        job.planned_shard_count += len(shards)
+        return len(shards)
+
+    def _item_rows(self, session: Session, job_id: uuid.UUID, first: int, entries: list[Entry]) -> list[dict[str, Any]]:
+        """Give each entry its number and an output key that no other item of the job has."""
+        wanted = [output_key(entry.relative, self._extension, max_bytes=self._key_bytes) for entry in entries]
+        taken = _taken(session, job_id, [fold(key) for key in wanted])
+        rows = []
+        for item_no, (entry, key) in enumerate(zip(entries, wanted, strict=True), start=first):
+            digest, tries = fold(key), 0
+            while digest in taken:
+                tries += 1
+                free = disambiguate(key, entry.source_url, item_no, tries)
+                digest = fold(free)
+                taken |= _taken(session, job_id, [digest])
+                if digest not in taken:
+                    key = free
+            taken.add(digest)
+            rows.append(
+                {
+                    "job_id": job_id,
+                    "item_no": item_no,
+                    "product_id": entry.product_id,
+                    "source_url": entry.source_url,
+                    "output_key": key,
+                    "output_key_digest": digest,
+                    "attributes": entry.attributes or None,
+                }
+            )
+        return rows
+
+
+def _taken(session: Session, job_id: uuid.UUID, digests: list[bytes]) -> set[bytes]:
+    """Return those of the digests that items of the job have."""
+    # A join, not IN: Postgres looks each one up in the index, where it compared every item with a list of a thousand.
+    rows = values(column("digest", LargeBinary), name="rows").data([(digest,) for digest in digests])
+    wanted = rows.cte("wanted")
+    found = select(ItemRecord.output_key_digest).join(wanted, wanted.c.digest == ItemRecord.output_key_digest)
+    return set(session.scalars(found.where(ItemRecord.job_id == job_id)))
+
+
+def _shard_row(job_id: uuid.UUID, shard_no: int, first_item_no: int, end_item_no: int) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "shard_no": shard_no,
+        "first_item_no": first_item_no,
+        "end_item_no": end_item_no,
+        "item_count": end_item_no - first_item_no,
+        "state": ShardState.READY,
+        "attempt": 0,
+        "lease_token": 0,
+        "succeeded_count": 0,
+        "reused_count": 0,
+        "rejected_count": 0,
+        "failed_count": 0,
+        "cancelled_count": 0,
+    }

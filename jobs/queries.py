@@ -1,0 +1,248 @@
+"""What a caller may ask about jobs, items and styles. Reads only; every question is a fixed number of statements."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, false, func, select, text, union_all
+from sqlalchemy.orm import Session
+
+from jobs.database import now
+from jobs.errors import NotFound
+from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
+from jobs.states import SETTLED, ItemState, JobState, ShardState
+from jobs.tenants import Tenant
+
+Row = TypeVar("Row")
+
+MOVING = frozenset({JobState.RUNNING, JobState.FINISHING})  # states in which a rate says something about the end
+TROUBLED = (ItemState.FAILED, ItemState.REJECTED)  # states that carry an error code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Items of a job by state. `total` is the sum of the others but the last two, which became no items."""
+
+    total: int  # grows until the job is planned
+    pending: int
+    succeeded: int
+    reused: int
+    rejected: int
+    failed: int
+    cancelled: int
+    bad_rows: int
+    passed_over: int
+
+    @property
+    def settled(self) -> int:
+        return self.total - self.pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a job is and when it may end. Null is what cannot be known yet."""
+
+    fraction: float | None  # of the items, settled; null until the total is known
+    items_per_second: float | None  # settled items ÷ seconds since the first claim
+    seconds_left: float | None
+    eta_at: datetime.datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """A job with its counts, from one snapshot."""
+
+    job: JobRecord
+    counts: Counts
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemStatus:
+    """An item and what became of it; no result means pending."""
+
+    item: ItemRecord
+    result: ResultRecord | None
+
+    @property
+    def state(self) -> ItemState:
+        return self.result.state if self.result else ItemState.PENDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[Row]):
+    """Some rows in order, and whether there are more after them."""
+
+    rows: Sequence[Row]
+    more: bool
+
+
+def job_status(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobStatus:
+    """Return one job with its counts.
+
+    Raises:
+        NotFound: the tenant has no such job.
+
+    """
+    one = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id)
+    statuses = _statuses(session, one)
+    if not statuses:
+        raise NotFound(f"there is no job {job_id}")
+    return statuses[0]
+
+
+def find_job(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobRecord:
+    """Return one job without its counts.
+
+    Raises:
+        NotFound: the tenant has no such job.
+
+    """
+    job = session.scalar(select(JobRecord).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id))
+    if job is None:
+        raise NotFound(f"there is no job {job_id}")
+    return job
+
+
+def job_page(
+    session: Session, tenant: Tenant, *, state: JobState | None = None, before: uuid.UUID | None = None, limit: int
+) -> Page[JobStatus]:
+    """Return up to `limit` jobs created before the job `before`, newest first."""
+    ids = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id)
+    if state is not None:
+        ids = ids.where(JobRecord.state == state)
+    if before is not None:
+        ids = ids.where(JobRecord.id < before)
+    statuses = _statuses(session, ids.order_by(JobRecord.id.desc()).limit(limit + 1))
+    return Page(rows=statuses[:limit], more=len(statuses) > limit)
+
+
+def item_page(
+    session: Session,
+    job: JobRecord,
+    *,
+    state: ItemState | None = None,
+    error_code: str | None = None,
+    after: int = -1,
+    limit: int,
+) -> Page[ItemStatus]:
+    """Return up to `limit` items of a job behind item `after`, in the order of the source."""
+    if error_code is not None:
+        states = [each for each in TROUBLED if state in (None, each)]
+        page = _items_of_results(job.id, [_results(job.id, each, after, limit, error_code) for each in states])
+    elif state is None or state is ItemState.PENDING:
+        page = _items(job.id, after, pending_only=state is ItemState.PENDING)
+    else:
+        page = _items_of_results(job.id, [_results(job.id, state, after, limit)])
+    rows = session.execute(page.limit(limit + 1)).all()
+    return Page(rows=[ItemStatus(item=row[0], result=row[1]) for row in rows[:limit]], more=len(rows) > limit)
+
+
+def style_page(session: Session, tenant: Tenant, *, after: str | None = None, limit: int) -> Page[StyleRecord]:
+    """Return up to `limit` styles whose names come after `after`, by name."""
+    chosen = select(StyleRecord).where(StyleRecord.tenant_id == tenant.id).order_by(StyleRecord.name)
+    if after is not None:
+        chosen = chosen.where(StyleRecord.name > after)
+    rows = session.scalars(chosen.limit(limit + 1)).all()
+    return Page(rows=rows[:limit], more=len(rows) > limit)
+
+
+def _statuses(session: Session, ids: Select[Any]) -> list[JobStatus]:
+    """Read the jobs of these ids, newest first, with their counts in the same statement: they add up."""
+    chosen = ids.cte("chosen")
+    sums = (
+        select(ShardRecord.job_id, *(func.sum(_count(state)).label(state.value) for state in SETTLED))
+        .where(ShardRecord.job_id.in_(select(chosen.c.id)))
+        .group_by(ShardRecord.job_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(JobRecord, *(func.coalesce(sums.c[state.value], 0) for state in SETTLED))
+        .join(chosen, chosen.c.id == JobRecord.id)
+        .outerjoin(sums, sums.c.job_id == JobRecord.id)
+        .order_by(JobRecord.id.desc())
+        .execution_options(populate_existing=True)
+    ).all()
+    moment = now(session)
+    return [_status(row[0], dict(zip(SETTLED, map(int, row[1:]), strict=True)), moment) for row in rows]
+
+
+def _count(state: ItemState) -> ColumnElement[int]:
+    column: ColumnElement[int] = getattr(ShardRecord, f"{state.value}_count")
+    return column
+
+
+def _status(job: JobRecord, settled: dict[ItemState, int], moment: datetime.datetime) -> JobStatus:
+    counts = Counts(
+        total=job.planned_item_count,
+        pending=job.planned_item_count - sum(settled.values()),
+        bad_rows=job.bad_row_count,
+        passed_over=job.passed_over_count,
+        **{state.value: count for state, count in settled.items()},
+    )
+    return JobStatus(job=job, counts=counts, progress=progress_of(job, counts, moment))
+
+
+def progress_of(job: JobRecord, counts: Counts, moment: datetime.datetime) -> Progress:
+    """Work out a job's progress at a moment of the database's clock."""
+    rate = None
+    if job.started_at is not None and counts.settled:
+        seconds = ((job.ended_at or moment) - job.started_at).total_seconds()
+        rate = counts.settled / seconds if seconds > 0 else None
+    left = counts.pending / rate if rate and job.planned_at and job.state in MOVING else None
+    return Progress(
+        fraction=None if job.planned_at is None else counts.settled / counts.total if counts.total else 1.0,
+        items_per_second=rate,
+        seconds_left=left,
+        eta_at=None if left is None else moment + datetime.timedelta(seconds=left),
+    )
+
+
+def _items(job_id: uuid.UUID, after: int, *, pending_only: bool) -> Select[ItemRecord, ResultRecord]:
+    """Select items in order with what became of them, walking the key of `items`."""
+    page = (
+        select(ItemRecord, ResultRecord)
+        .outerjoin(
+            ResultRecord, (ResultRecord.job_id == ItemRecord.job_id) & (ResultRecord.item_no == ItemRecord.item_no)
+        )
+        .where(ItemRecord.job_id == job_id, ItemRecord.item_no > after)
+        .order_by(ItemRecord.item_no)
+    )
+    if not pending_only:
+        return page
+    # Pending items lie in shards that have not ended: start at the first of them, not at the job's first item.
+    first = select(func.min(ShardRecord.first_item_no)).where(
+        ShardRecord.job_id == job_id, ShardRecord.state != ShardState.ENDED, ShardRecord.end_item_no > after + 1
+    )
+    return page.where(ResultRecord.item_no.is_(None), ItemRecord.item_no >= first.scalar_subquery())
+
+
+def _results(job_id: uuid.UUID, state: ItemState, after: int, limit: int, error_code: str | None = None) -> Select[int]:
+    """Select the numbers of items with a result of one state, in order."""
+    numbers = select(ResultRecord.item_no).where(
+        ResultRecord.job_id == job_id, ResultRecord.item_no > after, ResultRecord.state == state
+    )
+    if state is not ItemState.SUCCEEDED:
+        # Word for word the condition of `ix_results_troubled`: a planner must see it to use the index.
+        numbers = numbers.where(text("results.state <> 'succeeded'"))
+    if error_code is not None:
+        numbers = numbers.where(ResultRecord.error_code == error_code)
+    return numbers.order_by(ResultRecord.item_no).limit(limit + 1)
+
+
+def _items_of_results(job_id: uuid.UUID, chosen: Sequence[Select[int]]) -> Select[ItemRecord, ResultRecord]:
+    """Select the items of some results, in order, with the results."""
+    # Each part is limited and ordered by its index on its own; SQLite allows that in a union only one level down.
+    parts = [select(each.subquery().c.item_no) for each in chosen]
+    numbers = union_all(*parts).subquery() if parts else select(ResultRecord.item_no).where(false()).subquery()
+    return (
+        select(ItemRecord, ResultRecord)
+        .join(numbers, numbers.c.item_no == ItemRecord.item_no)
+        .join(ResultRecord, (ResultRecord.job_id == ItemRecord.job_id) & (ResultRecord.item_no == ItemRecord.item_no))
+        .where(ItemRecord.job_id == job_id)
+        .order_by(ItemRecord.item_no)
+    )

@@ -1,0 +1,78 @@
+"""What a request to run a job says: recipe, source and output. Plain data, checked before any work starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.formats import OutputFormat
+
+
+class Plain(BaseModel):
+    """Frozen data without unknown members."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(Plain):
+    """What to do to each item."""
+
+    operation: Literal["restyle"] = "restyle"
+    model: str = Field(description="Name of a model, see GET /v1/models.", examples=["reference-grade"])
+    style: str | None = Field(None, description="Name of a style, where the model needs one.")
+    parameters: dict[str, float | int | bool] = Field({}, description="Knobs of the model, see its card.")
+    format: OutputFormat = Field(OutputFormat.JPEG, description="Picture format of the results.")
+    quality: int = Field(90, ge=1, le=100, description="Encoder quality; PNG ignores it.")
+
+
+class PrefixSource(Plain):
+    """Every picture below a prefix, in the order of its keys."""
+
+    type: Literal["prefix"] = "prefix"
+    url: str = Field(description="s3://bucket/prefix/ or file:///folder/", examples=["s3://shop/catalogue/"])
+
+
+class ManifestSource(Plain):
+    """The rows of a CSV or JSONL manifest: product_id, key, and any attributes."""
+
+    type: Literal["manifest"] = "manifest"
+    url: str = Field(description="The manifest: .csv, .jsonl or .ndjson.", examples=["s3://shop/spring.csv"])
+    base_url: str | None = Field(None, description="What relative keys start from; the manifest's folder if null.")
+    on_bad_row: Literal["fail", "skip"] = Field(
+        "fail",
+        description="fail: the job ends before any item runs and names the rows. "
+        "skip: bad rows go to the errors file and the rest runs.",
+    )
+
+
+Source = PrefixSource | ManifestSource
+
+
+class JobRequest(Plain):
+    """A request for one job."""
+
+    recipe: Recipe
+    source: Source = Field(discriminator="type")
+    output_url: str | None = Field(
+        None, description="Where results go; a folder of the job's own in the service's storage if null."
+    )
+    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON that is equal for equal data: sorted names, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sha256_of(value: Any) -> str:
+    """Return the hex sha256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def fingerprint(recipe: Recipe, *, weights_sha256: str | None, style_sha256: str | None) -> str:
+    """Identify what a recipe does to pixels: equal fingerprints give equal pictures on one device class."""
+    parts = recipe.model_dump(mode="json") | {"weights_sha256": weights_sha256, "style_sha256": style_sha256}
+    return sha256_of(parts)

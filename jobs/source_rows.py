@@ -1,0 +1,111 @@
+"""Reading a source, row by row, from a cursor on: what each row names, or why it names nothing usable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.errors import InvalidRequest
+from jobs.formats import PICTURE_ENDINGS
+from jobs.locations import Location, check_allowed
+from jobs.manifests import BadRow, Row, manifest_format, read_rows
+from jobs.recipes import ManifestSource, PrefixSource, Source
+from jobs.storage import Storages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A row that will be an item."""
+
+    cursor: str
+    source_url: str
+    relative: str  # path that the output key is made from
+    product_id: str | None = None
+    attributes: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """An object of a prefix that is not named like a picture."""
+
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A row that cannot be an item."""
+
+    cursor: str
+    row_no: int
+    code: str
+    message: str
+    text: str
+
+
+def read_source(
+    source: Source, storages: Storages, *, cursor: str | None, output_url: str, allowed: Sequence[str]
+) -> Iterator[Entry | Refused | PassedOver]:
+    """Yield the rows of a source behind a cursor, in order, in flat memory.
+
+    Raises:
+        SourceRefused, StorageError: the source as a whole cannot be read.
+    """
+    output = Location.parse(output_url).as_prefix()
+    if isinstance(source, PrefixSource):
+        return _read_prefix(source, storages, cursor, output)
+    return _read_manifest(source, storages, cursor, output, [Location.parse(prefix) for prefix in allowed])
+
+
+def _read_prefix(
+    source: PrefixSource, storages: Storages, cursor: str | None, output: Location
+) -> Iterator[Entry | PassedOver]:
+    prefix = Location.parse(source.url).as_prefix()
+    results = output.key if output.within(prefix) else None
+    for found in storages.at(prefix).list(prefix.key, after=cursor):
+        if found.key.endswith("/") or (results is not None and found.key.startswith(results)):
+            continue
+        if not _named_like_a_picture(found.key):
+            yield PassedOver(cursor=found.key)
+            continue
+        relative = found.key[len(prefix.key) :]
+        # Put together as text: a key that can be no location, such as one with "..", costs its item when it is read.
+        yield Entry(cursor=found.key, source_url=f"{prefix}{relative}", relative=relative)
+
+
+def _named_like_a_picture(key: str) -> bool:
+    stem, _dot, ending = key.rpartition("/")[2].rpartition(".")
+    return bool(stem) and ending.lower() in PICTURE_ENDINGS
+
+
+def _read_manifest(
+    source: ManifestSource, storages: Storages, cursor: str | None, output: Location, allowed: list[Location]
+) -> Iterator[Entry | Refused]:
+    manifest = Location.parse(source.url)
+    base = Location.parse(source.base_url).as_prefix() if source.base_url else manifest.folder
+    done = int(cursor or 0)
+    with storages.at(manifest).open(manifest.key) as stream:
+        for row in read_rows(stream, manifest_format(manifest.key)):
+            if row.row_no > done:
+                yield _from_row(row, base, output, allowed)
+
+
+def _from_row(row: Row | BadRow, base: Location, output: Location, allowed: list[Location]) -> Entry | Refused:
+    cursor = str(row.row_no)
+    if isinstance(row, BadRow):
+        return Refused(cursor=cursor, row_no=row.row_no, code=row.code, message=row.message, text=row.text)
+    try:
+        location = Location.parse(row.key, field="key") if "://" in row.key else base.child(row.key)
+        check_allowed(location, allowed, "key")
+    except InvalidRequest as error:
+        return Refused(cursor=cursor, row_no=row.row_no, code=error.code, message=str(error), text=row.key)
+    if location.within(output):
+        message = f"key is {row.key!r}: choose a picture that lies outside the job's output"
+        return Refused(cursor=cursor, row_no=row.row_no, code="key_in_output", message=message, text=row.key)
+    return Entry(
+        cursor=cursor,
+        source_url=str(location),
+        relative=location.key[len(base.key) :] if location.within(base) else location.key,
+        product_id=row.product_id,
+        attributes=row.attributes,
+    )
