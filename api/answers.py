@@ -1,0 +1,41 @@
+"""What the routes declare in OpenAPI beside their own answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.schemas import ProblemDetails
+
+Declared = dict[int | str, dict[str, Any]]
+
+POLL_SECONDS = 2  # how long a caller should wait before it asks for a job again
+
+DESCRIPTIONS = {
+    400: "The body cannot be read.",
+    404: "There is no such thing.",
+    409: "The name belongs to something else.",
+    413: "The body is too large.",
+    422: "The request cannot be done as it stands; `errors` names each field, its value and the remedy.",
+    500: "Something went wrong here.",
+    503: "The database or storage does not answer; try again after Retry-After.",
+}
+
+RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}},
+}
+LOCATION = {"Location": {"description": "Path of the job or style.", "schema": {"type": "string"}}}
+REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "`true` where the job had been made before, by an equal request with this key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
+
+def problems(*statuses: int) -> Declared:
+    """Declare the problems that an endpoint may answer with. Any may fail with 500."""
+    return {
+        status: {"model": ProblemDetails, "description": DESCRIPTIONS[status]}
+        | ({"headers": RETRY_AFTER} if status == 503 else {})
+        for status in (*statuses, 500)
+    }

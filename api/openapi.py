@@ -1,0 +1,32 @@
+"""The API's description. `python -m api.openapi` prints it, for docs/reference/openapi.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+PROBLEM = "#/components/schemas/ProblemDetails"
+
+
+def with_problem_media_type(description: dict[str, Any]) -> dict[str, Any]:
+    """Give every answer that is a problem its own media type, which the framework has no word for."""
+    for path in description["paths"].values():
+        for operation in path.values():
+            for answer in operation["responses"].values():
+                content = answer.get("content", {})
+                if content.get("application/json", {}).get("schema", {}).get("$ref") == PROBLEM:
+                    answer["content"] = {"application/problem+json": content["application/json"]}
+    return description
+
+
+def text() -> str:
+    """Return the description as it is kept in the repository."""
+    from api.app import create_app
+    from api.settings import ApiSettings
+
+    return json.dumps(create_app(ApiSettings()).openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

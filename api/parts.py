@@ -1,0 +1,70 @@
+"""What the endpoints work with, made once per process, and how they ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.readiness import Readiness
+from api.settings import ApiSettings
+from jobs.cards import CardShelf
+from jobs.database import Database
+from jobs.doorbell import Doorbell
+from jobs.storage import Storages
+from jobs.tenants import Tenant, default_tenant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The process's connections and cards. Safe to share between threads."""
+
+    settings: ApiSettings
+    database: Database
+    storages: Storages
+    doorbell: Doorbell
+    shelf: CardShelf
+    readiness: Readiness
+
+
+@contextmanager
+def opened(settings: ApiSettings, shelf: CardShelf) -> Iterator[Parts]:
+    """Open the parts that settings name, and close them in the end. Connects to nothing yet."""
+    database = Database(settings.database_url.get_secret_value())
+    storages = Storages(s3_endpoint_url=settings.s3_endpoint_url, s3_region=settings.s3_region)
+    doorbell = Doorbell(settings.broker_url.get_secret_value())
+    readiness = Readiness(settings, database, storages, doorbell)
+    try:
+        yield Parts(
+            settings=settings,
+            database=database,
+            storages=storages,
+            doorbell=doorbell,
+            shelf=shelf,
+            readiness=readiness,
+        )
+    finally:
+        readiness.close()
+        doorbell.close()
+        storages.close()
+        database.close()
+
+
+def parts_of(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts
+
+
+AppParts = Annotated[Parts, Depends(parts_of)]
+
+
+def tenant_of(parts: AppParts) -> Tenant:
+    """Return the tenant that a request speaks for: the only one, as long as there are no keys."""
+    return default_tenant(parts.settings)
+
+
+CurrentTenant = Annotated[Tenant, Depends(tenant_of)]
