@@ -1,0 +1,224 @@
+"""Draw one product: attributes in; picture and exact mask out.
+
+One ray per pixel finds the product; pixels that an outline or a crease crosses get nine more. Departures from
+a path tracer, for speed: one bounce; mirrors show the lamps, not the neighbours; glass bends the backdrop
+only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.backdrop import BACKDROPS
+from studio.camera import Camera
+from studio.fields import Floats
+from studio.glass import through
+from studio.hits import Hits, exposure_of, meet
+from studio.lighting import Exposure, shade
+from studio.product import Product
+from studio.scene import Scene, prepare
+from studio.surfaces import Spots
+from studio.tracing import EXACT, march
+
+Places = NDArray[np.intp]
+Number = TypeVar("Number", bound=np.generic)
+
+BLOCK = 8  # px: the side of the cones that find the product before single rays do
+SUBPIXELS = 9  # rays of an edge pixel, no two in one row or column of its 9 x 9 grid
+START_BACK = 0.05  # model units before the nearest neighbour at which the rays of an edge pixel start
+CREASE = 0.85  # cosine between the normals of neighbouring pixels below which there is an edge
+CONTRAST = 0.08  # step of light between neighbours on glass that counts as an edge
+SMALLEST_PX = 16  # below this there is nothing to see
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A drawn product."""
+
+    pixels: NDArray[np.uint8]  # [H, W, 3], sRGB
+    mask: NDArray[np.uint8]  # [H, W], how much of each pixel the product covers: 0 none, 255 all
+
+
+def render(product: Product, *, width: int, height: int) -> Rendering:
+    """Draw a product. The same attributes and size give the same bytes on the same machine.
+
+    Raises:
+        ValueError: a side shorter than 16 px.
+
+    """
+    if min(width, height) < SMALLEST_PX:
+        raise ValueError(f"a picture of {width}x{height} px was asked for; each side must be at least {SMALLEST_PX} px")
+    scene = prepare(product, width, height)
+    centres = _trace(scene)
+    coverage = np.isfinite(centres.distance).astype(np.float32)
+    canvas = scene.behind.copy()
+    canvas[:, coverage > 0] = centres.light
+    _smooth_edges(scene, canvas, coverage, centres, over_paper=product.background != "none")
+    flat = BACKDROPS[product.background].flat
+    return Rendering(_encoded(canvas, product.seed, flat=flat), np.rint(coverage * 255).astype(np.uint8))
+
+
+@dataclass(frozen=True, slots=True)
+class _Centres:
+    """What the rays through the middles of the pixels found."""
+
+    index: Places  # [H, W], which hit belongs to a pixel; -1 for none
+    distance: Floats  # [H, W]
+    hits: Hits
+    exposure: Exposure
+    light: Floats  # [3, N], toned
+
+
+def _rays(camera: Camera, columns: NDArray[np.floating], rows: NDArray[np.floating]) -> Floats:
+    return camera.rays(columns.astype(np.float32), rows.astype(np.float32))
+
+
+def _trace(scene: Scene) -> _Centres:
+    """Send a ray through the middle of every pixel, and light what they meet."""
+    distance = _first_distances(scene)
+    rows, columns = np.nonzero(np.isfinite(distance))
+    rays = _rays(scene.camera, columns + 0.5, rows + 0.5)
+    hits = meet(scene.parts, scene.camera.eye, rays, distance[rows, columns])
+    exposure = exposure_of(scene, hits)
+    index = np.full(distance.shape, -1, np.intp)
+    index[rows, columns] = np.arange(rows.size)
+    return _Centres(index, distance, hits, exposure, _toned(_light(scene, hits, exposure)))
+
+
+def _first_distances(scene: Scene) -> Floats:
+    """Distance [H, W] from the camera to the product through the middle of every pixel; infinite where it
+    misses.
+    """
+    camera = scene.camera
+    away = float(np.sqrt(((scene.centre - camera.eye) ** 2).sum()))
+    near, far = away - scene.radius * 1.05, away + scene.radius * 1.05
+    rows, columns = (np.arange(BLOCK / 2, size + BLOCK, BLOCK) for size in (camera.height, camera.width))
+    grid_columns, grid_rows = (axis.ravel() for axis in np.meshgrid(columns, rows))
+    spread = camera.pixel * BLOCK * 0.75  # half a block's diagonal, and some
+    cones = _rays(camera, grid_columns, grid_rows)
+    entry = np.full(cones.shape[1], near, np.float32)
+    touched = march(scene.whole, camera.eye, cones, entry, far, spread=spread)
+    # A cone stops where the surface may touch it; one more of its widths back is surely outside.
+    start = (touched - np.float32(2 * spread * far)).reshape(rows.size, columns.size)
+    each = start.repeat(BLOCK, 0).repeat(BLOCK, 1)[: camera.height, : camera.width]
+    found = np.full(each.shape, np.inf, np.float32)
+    at_rows, at_columns = np.nonzero(np.isfinite(each))
+    rays = _rays(camera, at_columns + 0.5, at_rows + 0.5)
+    found[at_rows, at_columns] = march(scene.whole, camera.eye, rays, each[at_rows, at_columns], far)
+    return found
+
+
+def _light(scene: Scene, hits: Hits, exposure: Exposure) -> Floats:
+    """Linear light [3, N] that each hit sends to the camera."""
+    light = np.zeros_like(hits.points)
+    footprint = scene.camera.pixel * float(np.mean(hits.distance)) if hits.distance.size else 0.0
+    for number, part in enumerate(scene.parts):
+        mine = np.flatnonzero(hits.part == number)
+        if not mine.size:
+            continue
+        here = hits.chosen(mine)
+        spots = Spots(points=here.points, normals=here.normals, footprint=footprint)
+        seen = Exposure(lamp=exposure.lamp[mine], open=exposure.open[mine])
+        light[:, mine] = shade(part.surface, spots, here.rays, scene.rig, seen)
+        if part.surface.glass:
+            light[:, mine] += through(scene, part.surface, here, spots, _light)
+    return light
+
+
+def _smooth_edges(scene: Scene, canvas: Floats, coverage: Floats, centres: _Centres, *, over_paper: bool) -> None:
+    """Redraw the pixels that an outline or a crease crosses from several rays each, in place."""
+    clear = np.array([part.surface.glass for part in scene.parts] + [False])
+    rows, columns = np.nonzero(_edges(centres, clear))
+    drawn, covered = _supersampled(scene, centres, rows, columns)
+    if over_paper:
+        canvas[:, rows, columns] = drawn + scene.behind[:, rows, columns] * (1 - covered)
+    else:  # a cut-out keeps the product's own colour under a partly clear pixel
+        canvas[:, rows, columns] = np.where(covered > 0, drawn / np.maximum(covered, np.float32(0.01)), 1)
+    coverage[rows, columns] = covered
+
+
+def _supersampled(scene: Scene, centres: _Centres, rows: Places, columns: Places) -> tuple[Floats, Floats]:
+    """Draw pixels from a grid of rays: (light times coverage [3, N], coverage [N])."""
+    across = (np.arange(SUBPIXELS) + 0.5) / SUBPIXELS
+    down = (2 * np.arange(SUBPIXELS) % SUBPIXELS + 0.5) / SUBPIXELS
+    rays = _rays(scene.camera, (columns[:, None] + across).ravel(), (rows[:, None] + down).ravel())
+    start: Floats = _around(centres.distance, rows, columns, np.inf).min(0) - np.float32(START_BACK)
+    far = float(np.linalg.norm(scene.centre - scene.camera.eye)) + scene.radius
+    distance = march(scene.whole, scene.camera.eye, rays, start.repeat(down.size), far, touch=EXACT)
+    met = np.flatnonzero(np.isfinite(distance))
+    hits = meet(scene.parts, scene.camera.eye, rays[:, met], distance[met])
+    owners: Places = _around(centres.index, rows, columns, -1).repeat(down.size, 1)[:, met]
+    light = np.zeros((3, distance.size), np.float32)
+    light[:, met] = _toned(_light(scene, hits, _borrowed(centres, owners, hits)))
+    covered = np.isfinite(distance).reshape(-1, down.size).mean(1, dtype=np.float32)
+    return light.reshape(3, -1, down.size).mean(2), covered
+
+
+def _edges(centres: _Centres, clear: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels [H, W] beside which the product, the part, the slope or what stands behind glass changes."""
+    index, hits = centres.index, centres.hits
+    part = np.append(hits.part, -1)[index]  # index -1 reads the appended entry: no product
+    slopes = [np.append(axis, np.float32(0))[index] for axis in hits.normals]
+    lights = [np.append(channel, np.float32(0))[index] for channel in centres.light] if clear.any() else []
+    edge = np.zeros(index.shape, bool)
+    for first, second in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1, :], np.s_[1:, :])):
+        x, y, z = (axis[first] * axis[second] for axis in slopes)
+        changes = (x + y + z < CREASE) & (part[first] >= 0)
+        changes |= part[first] != part[second]
+        for channel in lights:
+            changes |= (np.abs(channel[first] - channel[second]) > CONTRAST) & clear[part[first]]
+        edge[first] |= changes
+        edge[second] |= changes
+    return edge
+
+
+def _around(values: NDArray[Number], rows: Places, columns: Places, outside: float) -> NDArray[Number]:
+    """The nine values around each pixel, [9, N]."""
+    padded = np.pad(values, 1, constant_values=outside)
+    return np.stack([padded[rows + down, columns + across] for down in range(3) for across in range(3)])
+
+
+def _borrowed(centres: _Centres, owners: Places, hits: Hits) -> Exposure:
+    """Take shadow and openness from the nearest hit among the nine pixels around: both change slowly."""
+    points = np.append(centres.hits.points, np.full((3, 1), 1e6, np.float32), axis=1)
+    best = np.full(hits.part.size, -1, np.intp)
+    least = np.full(hits.part.size, np.inf, np.float32)
+    for candidates in owners:
+        gap = ((points[:, candidates] - hits.points) ** 2).sum(0)
+        closer = gap < least
+        least, best = np.where(closer, gap, least), np.where(closer, candidates, best)
+    exposure = centres.exposure
+    return Exposure(lamp=np.append(exposure.lamp, 1)[best], open=np.append(exposure.open, 1)[best])
+
+
+def _toned(light: Floats) -> Floats:
+    """Compress highlights: straight to 0.6, then a shoulder that reaches white slowly."""
+    above = np.maximum(light - np.float32(0.6), 0)
+    return np.asarray(np.minimum(light, 0.6) + np.float32(0.4) * (1 - np.exp(-above / np.float32(0.4))))
+
+
+def _encoded(canvas: Floats, seed: int, *, flat: bool) -> NDArray[np.uint8]:
+    """Encode linear light [3, H, W] as sRGB bytes [H, W, 3]; a dither of half a step hides bands in the
+    backdrop.
+    """
+    place = np.sqrt(np.clip(canvas, 0, 1)) * np.float32(CURVE.size - 1)
+    encoded = CURVE.take(np.rint(place).astype(np.intp))
+    if not flat:
+        encoded += np.random.default_rng(seed).random(encoded.shape[1:], np.float32) - np.float32(0.5)
+    return np.rint(np.clip(encoded, 0, 255)).astype(np.uint8).transpose(1, 2, 0).copy()
+
+
+def _curve() -> Floats:
+    """The sRGB curve times 255, tabled over the root of the light so that dark tones get their share of
+    entries.
+    """
+    light = np.linspace(0, 1, 4096) ** 2
+    encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.asarray(encoded * 255, np.float32)
+
+
+CURVE = _curve()
