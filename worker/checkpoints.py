@@ -1,0 +1,70 @@
+"""Loads models: reads a card, proves that the weights are the ones it names, builds the pipeline.
+
+Only safetensors are read: a pickle could run code. An architecture is one line of the tables below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from jobs.cards import Card, CardShelf
+from jobs.errors import CheckpointMismatch
+from worker.pipelines import reference_grade
+from worker.pipelines.base import Pipeline
+from worker.pipelines.monge_kantorovich import MongeKantorovich
+from worker.pipelines.reinhard import Reinhard
+from worker.pipelines.unchanged import Unchanged
+
+# Architectures that learn: built from a card's config and the weights.
+NETWORKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor], torch.device], Pipeline]] = {
+    "reference_grade": reference_grade.load,
+}
+# Architectures that are a formula.
+FORMULAS: dict[str, Callable[[torch.device], Pipeline]] = {
+    "monge_kantorovich": MongeKantorovich,
+    "reinhard": Reinhard,
+    "unchanged": lambda _: Unchanged(),
+}
+
+
+def load_pipeline(shelf: CardShelf, name: str, device: torch.device) -> Pipeline:
+    """Return the pipeline of a model, ready on the device.
+
+    Raises:
+        InvalidRequest: the shelf has no model of this name.
+        CheckpointMismatch: the weights are missing, are not the ones that the card names, or do not fit it.
+
+    """
+    card = shelf.get(name)
+    if card.architecture in FORMULAS:
+        return FORMULAS[card.architecture](device)
+    if card.architecture not in NETWORKS:
+        known = ", ".join(sorted(NETWORKS | FORMULAS))
+        raise CheckpointMismatch(f"{name} has the architecture {card.architecture}; this worker knows {known}")
+    weights = _read_weights(card, shelf.folder / name / "weights.safetensors")
+    try:
+        return NETWORKS[card.architecture](card.config, weights, device)
+    except (RuntimeError, TypeError) as error:  # what a strict load, and a constructor, say of what does not fit
+        raise CheckpointMismatch(f"{name}: weights, config and architecture do not fit: {error}") from error
+
+
+def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
+    """Return the weights, once their digest is that of the card."""
+    if not path.is_file():
+        raise CheckpointMismatch(f"{card.name} {card.version}: there is no {path}")
+    content = path.read_bytes()  # read once: what is hashed is what is loaded
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.weights_sha256:
+        raise CheckpointMismatch(f"{path} has sha256 {found}; the card names {card.weights_sha256}")
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        raise CheckpointMismatch(f"{path} is not safetensors: {error}") from error

@@ -1,0 +1,126 @@
+"""Opens JPEG, and sees to it that a scan which ends too early is an error and not a grey area."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from dataclasses import dataclass
+
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from jobs.errors import ErrorCode, ImageRejected
+from worker.images.opened import Opened, exif_orientation
+
+# One FF only, though any number may lead a marker: a repeat here takes hours on a file of nothing but FF.
+_MARKER = re.compile(rb"\xff([\x01-\xfe])")
+# FF00 is data, FFD0 to FFD7 are restarts inside a scan.
+_END_OF_SCAN = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # F7 is JPEG-LS
+_SEQUENTIAL = {0xC0, 0xC1}
+_DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended, progressive; the last two arithmetic
+_STANDALONE = {0x01, *range(0xD0, 0xD9)}
+_EOI, _SOS = 0xD9, 0xDA
+
+# Chosen: far above what files need (100 MB of full segments are 1,600), far below what keeps a thread busy
+# for a second. Real progressive files have about ten scans, and each one costs a pass over all pixels.
+_MAX_SEGMENTS = 10_000
+_MAX_JUNK_BYTES = 65_536
+_MAX_SCANS = 200
+# Zeros that stand in for the end marker: libjpeg reads up to 8 bytes ahead of the last block.
+_PADDING = bytes(16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    kind: int  # the SOF marker's second byte
+    bits: int
+    height: int
+    components: int
+    scan_components: int  # of the first scan
+    scan_start: int  # offset of its entropy-coded data
+
+
+def open_jpeg(data: bytes) -> Opened:
+    """Read the header of a JPEG."""
+    frame = _read_frame(data)
+    if frame.kind not in _DECODABLE or frame.bits != 8 or frame.components not in {1, 3, 4}:
+        raise ImageRejected(
+            ErrorCode.UNSUPPORTED_FORMAT,
+            f"the JPEG is SOF{frame.kind - 0xC0} with {frame.components} components of {frame.bits} bits; "
+            "accepted are baseline and progressive with 1, 3 or 4 components of 8 bits",
+        )
+    if not frame.height:
+        raise ImageRejected(ErrorCode.UNSUPPORTED_FORMAT, "the JPEG gives its height only behind its picture")
+    if data.count(b"\xff\xda", frame.scan_start) > _MAX_SCANS:
+        raise ImageRejected(ErrorCode.UNSUPPORTED_FORMAT, f"the JPEG has more than {_MAX_SCANS} scans")
+    image = JpegImageFile(io.BytesIO(_without_end_marker(data, frame)))
+
+    def load(enough_px: int | None) -> Image.Image:
+        if enough_px:
+            image.draft(None, (enough_px, enough_px))
+        image.load()
+        return image
+
+    return Opened(
+        format="jpeg",
+        width=image.width,
+        height=image.height,
+        orientation=exif_orientation(image.info.get("exif")),
+        icc=image.info.get("icc_profile"),
+        load=load,
+    )
+
+
+def _read_frame(data: bytes) -> _Frame:
+    """Walk the segments up to the first scan."""
+    position, junk, frame = 2, 0, b""
+    kind = 0
+    for _ in range(_MAX_SEGMENTS):
+        match = _MARKER.search(data, position)
+        if match is None:
+            raise ImageRejected(ErrorCode.TRUNCATED, f"the JPEG ends after {len(data)} bytes, inside its header")
+        junk += match.end() - position - 2
+        if junk > _MAX_JUNK_BYTES:
+            raise ImageRejected(ErrorCode.CORRUPT_IMAGE, "the JPEG has junk between its segments")
+        marker, start = match.group(1)[0], match.end()
+        if marker in _STANDALONE:
+            position = start
+            continue
+        if marker == _EOI:
+            raise ImageRejected(ErrorCode.CORRUPT_IMAGE, "the JPEG ends before its first scan")
+        if start + 2 > len(data) or start + (length := struct.unpack_from(">H", data, start)[0]) > len(data):
+            raise ImageRejected(ErrorCode.TRUNCATED, f"the JPEG ends after {len(data)} bytes, inside its header")
+        segment, position = data[start + 2 : start + length], start + max(length, 2)
+        if marker in _FRAMES:
+            if frame:
+                raise ImageRejected(ErrorCode.CORRUPT_IMAGE, "the JPEG declares its size twice")
+            kind, frame = marker, segment
+        elif marker == _SOS:
+            if len(frame) < 6 or not segment:
+                raise ImageRejected(ErrorCode.CORRUPT_IMAGE, "the JPEG has a scan without a frame")
+            return _Frame(
+                kind=kind,
+                bits=frame[0],
+                height=int.from_bytes(frame[1:3], "big"),
+                components=frame[5],
+                scan_components=segment[0],
+                scan_start=position,
+            )
+    raise ImageRejected(ErrorCode.CORRUPT_IMAGE, f"the JPEG has more than {_MAX_SEGMENTS} segments before its picture")
+
+
+def _without_end_marker(data: bytes, frame: _Frame) -> bytes:
+    """Replace the end marker after a single sequential scan by a few zeros.
+
+    libjpeg fills what a scan lacks with grey as soon as it meets a marker, and says so only in a warning that
+    Pillow drops. Without the marker it asks for more bytes, which is an error; a complete scan needs none.
+    Files with several scans (all progressive ones) are read up to their end marker, so theirs has to stay.
+    """
+    if frame.kind not in _SEQUENTIAL or frame.scan_components != frame.components:
+        return data
+    end = _END_OF_SCAN.search(data, frame.scan_start)
+    if end is None:
+        return data + _PADDING  # perhaps only the end marker is missing: the scan itself decides
+    return data[: end.start()] + _PADDING if end.group(1)[0] == _EOI else data

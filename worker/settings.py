@@ -1,0 +1,24 @@
+"""Settings of a worker process, from RESTYLE_* environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from jobs.cards import BUILT_IN
+from jobs.settings import Settings
+
+
+class WorkerSettings(Settings):
+    """How one worker process works."""
+
+    device: str = Field("auto", description="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")
+    models_dir: Path = Field(BUILT_IN, description="Folder of models: <name>/model.json and weights.safetensors.")
+    lease_seconds: float = Field(15, ge=2, le=600, description="A silent worker loses its shards after this long.")
+    poll_seconds: float = Field(1, gt=0, le=60, description="Pause between looks for work when doorbells are silent.")
+    batch_size: int = Field(8, ge=1, le=256, description="Most pictures in one forward pass.")
+    read_threads: int = Field(8, ge=1, le=128, description="Concurrent reads from storage.")
+    codec_threads: int = Field(2, ge=1, le=128, description="Threads that decode, and as many that encode.")
+    write_threads: int = Field(8, ge=1, le=128, description="Concurrent writes to storage.")
+    memory_mb: int = Field(2048, ge=256, description="Budget for decoded pictures between the stages, in MiB.")

@@ -1,0 +1,112 @@
+"""Examples for `reference-grade`: pairs of graded photos whose right answer is known.
+
+The same random grade is put on a reference and, unseen, on the content: what the network must produce. Many pictures
+stand on white, as a catalogue's do. There the grade is either on the whole picture, as a photographer grades, so that
+the white is tinted in reference and target alike; or on the product alone, cut out, and the white stays white. A
+reference without a white background says nothing about how white should look: then the white stays, mostly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.networks.grade import THUMBNAIL_PX
+from worker.training.grades import Grades, apply_grades, random_grades
+from worker.training.photos import random_crops, random_outlines, random_whites
+
+# The shares below are chosen: about what shops' pictures look like, with enough of every case to learn it.
+_BOTH_ON_WHITE = 0.32
+_CONTENT_ON_WHITE = 0.15
+_REFERENCE_ON_WHITE = 0.08
+_CUT_OUT = 0.2  # of the examples whose reference shows a white background
+_CUT_OUT_UNSEEN = 0.8  # of the examples whose reference shows none
+_SAME_PHOTO = 0.2  # the reference is another crop of the content's photo
+_CONTENT_GRADE = 0.7  # strength of the content's own grade, which must come off first
+_UNGRADED = 0.1  # of contents, and of references: ordinary photos must be left in peace
+_POINTS = 1024  # colours per picture that the loss is taken over: a table is a function of the colour alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """A batch. Pictures are float [N, 3, 96, 96], colours [N, P, 3], all in [0, 1]."""
+
+    content: Tensor  # graded, as the network sees it
+    reference: Tensor  # another photo with the grade that is wanted
+    colours: Tensor  # some of the content's pixels
+    plain: Tensor  # the same pixels without any grade
+    wanted: Tensor  # the same pixels with the reference's grade
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """Ungraded pictures, some on white."""
+
+    photo: Tensor  # [N, 3, S, S]
+    background: Tensor  # [N, 3, S, S]
+    outline: Tensor  # [N, 1, S, S]: 1 where the photo shows
+    cut_out: Tensor  # bool [N]: the background is exempt from grading
+
+    def at(self, places: Tensor) -> _Scene:
+        """Return the scene at these pixels alone, as [N, C, 1, P]."""
+        photo, background, outline = (
+            t.flatten(2)[:, :, None, places] for t in (self.photo, self.background, self.outline)
+        )
+        return _Scene(photo, background, outline, self.cut_out)
+
+    def graded(self, grades: Grades | None) -> Tensor:
+        """Return the pictures under these grades."""
+        mixed = torch.lerp(self.background, self.photo, self.outline)
+        if grades is None:
+            return mixed
+        exempt = self.cut_out.view(-1, 1, 1, 1)
+        before = torch.where(exempt, self.photo, mixed)
+        after = apply_grades(before.flatten(2).transpose(1, 2), grades).transpose(1, 2).reshape(before.shape)
+        return torch.where(exempt, torch.lerp(self.background, after, self.outline), after)
+
+
+def draw_examples(pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
+    """Draw examples from photos, uint8 [N, 3, S, S] with S at least 96."""
+    which = torch.randint(len(pixels), (count,), generator=generator)
+    other = torch.randint(len(pixels), (count,), generator=generator)
+    same = torch.rand(count, generator=generator) < _SAME_PHOTO
+    other = torch.where(same, which, other)
+
+    kind = torch.rand(count, generator=generator)
+    both = kind < _BOTH_ON_WHITE
+    content_white = both | ((kind >= _BOTH_ON_WHITE) & (kind < _BOTH_ON_WHITE + _CONTENT_ON_WHITE))
+    reference_white = both | (kind >= 1 - _REFERENCE_ON_WHITE)
+    share = torch.where(reference_white, _CUT_OUT, _CUT_OUT_UNSEEN)
+    cut_out = torch.rand(count, generator=generator) < share
+
+    content = _scene(pixels[which], content_white, cut_out, generator)
+    reference = _scene(pixels[other], reference_white, cut_out, generator)
+    own = random_grades(count, strength=_strengths(count, _CONTENT_GRADE, generator), generator=generator)
+    wanted = random_grades(count, strength=_strengths(count, 1.0, generator), generator=generator)
+    picture = content.graded(own)
+    places = torch.randperm(THUMBNAIL_PX**2, generator=generator)[:_POINTS]
+    few = content.at(places)
+    return Examples(
+        content=picture,
+        reference=reference.graded(wanted),
+        colours=picture.flatten(2)[:, :, places].transpose(1, 2),
+        plain=few.graded(None).flatten(2).transpose(1, 2),
+        wanted=few.graded(wanted).flatten(2).transpose(1, 2),
+    )
+
+
+def _scene(pixels: Tensor, on_white: Tensor, cut_out: Tensor, generator: torch.Generator) -> _Scene:
+    """Crop photos, and stand those that `on_white` [N] names on white."""
+    count = len(pixels)
+    outline = random_outlines(count, THUMBNAIL_PX, generator)
+    outline = torch.where(on_white.view(-1, 1, 1, 1), outline, 1.0)
+    background = random_whites(count, THUMBNAIL_PX, generator)
+    return _Scene(random_crops(pixels, THUMBNAIL_PX, generator), background, outline, cut_out)
+
+
+def _strengths(count: int, usual: float, generator: torch.Generator) -> Tensor:
+    """Draw the strength of each grade, [N, 1]: the usual one, or none at all."""
+    ungraded = torch.rand(count, 1, generator=generator) < _UNGRADED
+    return torch.where(ungraded, 0.0, usual)

@@ -1,0 +1,107 @@
+"""One item on its way through the stages, and the budget for the pixels on the way."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.errors import JobsError
+from jobs.leases import ClaimedItem, FailedTry, ItemResult
+from jobs.states import ItemState
+from worker.held import HeldLease
+from worker.images import Picture
+from worker.model_cache import Prepared
+
+MESSAGE_CHARACTERS = 500  # kept of an error's message
+
+
+class Budget:
+    """A bound on bytes in flight. Whoever holds some must never wait for more."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total = total_bytes
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def acquire(self, amount_bytes: int) -> None:
+        """Wait until there is room. One amount above the whole budget is let in alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._used == 0 or self._used + amount_bytes <= self._total)
+            self._used += amount_bytes
+
+    def release(self, amount_bytes: int) -> None:
+        """Give room back."""
+        with self._changed:
+            self._used -= amount_bytes
+            self._changed.notify_all()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Work:
+    """An item between claim and settlement. Only the stage that has it touches it."""
+
+    held: HeldLease
+    item: ClaimedItem
+    prepared: Prepared
+    data: bytes = b""  # the file as read, then the file to write
+    picture: Picture | None = None
+    output: npt.NDArray[np.uint8] | None = None  # [H, W, 3], sRGB-encoded
+    source_sha256: str | None = None
+    source_bytes: int | None = None
+    sha256: str | None = None
+    written_bytes: int | None = None
+    size: tuple[int, int] | None = None  # (height, width) in pixels
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    failed_tries: list[FailedTry] = field(default_factory=list)
+    error: JobsError | None = None
+    dropped: bool = False  # given back undone
+    budget: Budget | None = None
+    budget_bytes: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether the next stage has anything to do."""
+        return self.error is None and not self.dropped
+
+    def fail(self, error: JobsError) -> None:
+        """End here, for a reason that the item's result will carry."""
+        self.error = error
+        self.free()
+
+    def drop(self) -> None:
+        """End here undone: the item stays pending."""
+        self.dropped = True
+        self.free()
+
+    def reserve(self, budget: Budget, amount_bytes: int) -> None:
+        """Take room for the pixels, until `free`."""
+        budget.acquire(amount_bytes)
+        self.budget, self.budget_bytes = budget, amount_bytes
+
+    def free(self) -> None:
+        """Let go of pixels and bytes. Safe to call twice."""
+        self.data, self.picture, self.output = b"", None, None
+        if self.budget is not None:
+            self.budget.release(self.budget_bytes)
+            self.budget = None
+
+    def result(self) -> ItemResult:
+        """Say what became of the item."""
+        height, width = self.size or (None, None)
+        failed = self.error is not None
+        return ItemResult(
+            item_no=self.item.item_no,
+            state=ItemState.FAILED if failed else ItemState.SUCCEEDED,
+            error_code=str(self.error.code) if self.error else None,
+            error_message=str(self.error)[:MESSAGE_CHARACTERS] if self.error else None,
+            source_sha256=self.source_sha256,
+            source_bytes=self.source_bytes,
+            sha256=None if failed else self.sha256,
+            bytes=None if failed else self.written_bytes,
+            height=height,
+            width=width,
+            milliseconds=self.milliseconds,
+        )
