@@ -1,0 +1,156 @@
+"""The HTTP client: what the `restyle` command and scripts use to reach the API.
+
+It loads neither torch, nor the web framework, nor the database: it can be installed anywhere.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from restyle.errors import RestyleError
+from restyle.shapes import Item, Job, Model, Style
+from restyle.transport import Transport
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+PAGE = 100  # entries asked for at a time; the most that the API gives everywhere
+FIRST_POLL_SECONDS = 0.2
+LONGEST_POLL_SECONDS = 1.0
+PATIENCE_SECONDS = 120.0
+
+
+class Client:
+    """One service of Restyle.
+
+    Every call retries, for a bounded time, what a restart or a busy service causes, and raises `RestyleError`
+    otherwise. Safe to share between threads.
+
+        with Client("http://127.0.0.1:8000") as client:
+            job = client.enqueue({"recipe": {"model": "reference-grade", "style": "autumn"},
+                                  "source": {"type": "prefix", "url": "s3://shop/catalogue/"}})
+            job = client.wait(job["id"])
+    """
+
+    def __init__(self, base_url: str = DEFAULT_URL, *, timeout: float = 30.0) -> None:
+        """`timeout`: seconds for each part of one request: to connect, to send, to receive."""
+        self._transport = Transport(base_url, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def enqueue(self, request: Mapping[str, Any], idempotency_key: str | None = None) -> Job:
+        """Enqueue a job and return it.
+
+        Args:
+            request: recipe, source, output_url and priority, as POST /v1/jobs takes them.
+            idempotency_key: the same key with the same request is the same job, however often it is sent. One is
+                made up if none is given, so that a retry after a lost answer never enqueues a second job.
+
+        """
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        job: Job = self._transport.send("POST", "/v1/jobs", json=dict(request), headers=headers).json()
+        return job
+
+    def job(self, job_id: str) -> Job:
+        """Return a job as it is now."""
+        job: Job = self._transport.send("GET", f"/v1/jobs/{_segment(job_id)}").json()
+        return job
+
+    def jobs(self, *, state: str | None = None) -> Iterator[Job]:
+        """Yield jobs, the newest first, page by page as they are asked for."""
+        return self._pages("/v1/jobs", {"state": state}, "cursor", "next_cursor")
+
+    def items(self, job_id: str, *, state: str | None = None, error_code: str | None = None) -> Iterator[Item]:
+        """Yield a job's items in their order, page by page as they are asked for."""
+        filters = {"state": state, "error_code": error_code}
+        return self._pages(f"/v1/jobs/{_segment(job_id)}/items", filters, "after", "next_after")
+
+    def cancel(self, job_id: str) -> Job:
+        """Stop a job: what is running settles, what is pending is cancelled. Return the job as it is now."""
+        job: Job = self._transport.send("POST", f"/v1/jobs/{_segment(job_id)}/cancel").json()
+        return job
+
+    def create_style(self, name: str, pictures: Mapping[str, bytes]) -> Style:
+        """Upload a style's reference pictures, file name to bytes. The same upload again changes nothing.
+
+        Raises:
+            RestyleError: code `style_exists` when the name stands for other pictures.
+
+        """
+        files = [("references", (file_name, content)) for file_name, content in pictures.items()]
+        style: Style = self._transport.send("POST", "/v1/styles", data={"name": name}, files=files).json()
+        return style
+
+    def styles(self) -> Iterator[Style]:
+        """Yield styles by name, page by page as they are asked for."""
+        return self._pages("/v1/styles", {}, "cursor", "next_cursor")
+
+    def models(self) -> list[Model]:
+        """Return every model's card."""
+        models: list[Model] = self._transport.send("GET", "/v1/models").json()["data"]
+        return models
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        on_progress: Callable[[Job], None] | None = None,
+        timeout: float | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> Job:
+        """Return the job once it has ended.
+
+        Args:
+            job_id: the job.
+            on_progress: called with the job each time it was asked for, at most once a second in a long job.
+            timeout: seconds after which to raise `RestyleError` with code `wait_timeout`; the job goes on.
+            patience: seconds for which an API that does not answer, being deployed for example, is outlived.
+
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        heard_at = time.monotonic()
+        pause = FIRST_POLL_SECONDS
+        while True:
+            try:
+                job = self.job(job_id)
+            except RestyleError as error:
+                if error.refused or time.monotonic() - heard_at >= patience:
+                    raise
+            else:
+                heard_at = time.monotonic()
+                if on_progress is not None:
+                    on_progress(job)
+                if job["state"] == "ended":
+                    return job
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise RestyleError(f"job {job_id} had not ended after {timeout:g} s", code="wait_timeout")
+            time.sleep(pause)
+            pause = min(LONGEST_POLL_SECONDS, pause * 1.25)
+
+    def _pages(self, path: str, filters: Mapping[str, str | None], cursor: str, next_cursor: str) -> Iterator[Any]:
+        given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+        given["limit"] = PAGE
+        while True:
+            page = self._transport.send("GET", path, params=given).json()
+            yield from page["data"]
+            if page[next_cursor] is None:
+                return
+            given[cursor] = page[next_cursor]
+
+
+def _segment(job_id: str) -> str:
+    """Return an id that is safe as one segment of a path: an id with a slash must not reach another resource."""
+    try:
+        return str(uuid.UUID(job_id))
+    except ValueError:
+        raise RestyleError(f"{job_id!r} is not a job's id", code="not_found", status=404) from None

@@ -1,0 +1,138 @@
+"""`restyle enqueue`: the everyday line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from restyle.client import Client
+from restyle.commands.options import api_option, json_option, mistakes_in
+from restyle.commands.watch import follow
+from restyle.exits import Exit
+from restyle.sources import (
+    looks_like_a_picture,
+    parameters_of,
+    read_references,
+    source_of,
+    style_name_of,
+    url_of,
+)
+from restyle.summary import print_job, print_json
+
+
+@click.command()
+@click.option(
+    "--source",
+    required=True,
+    metavar="PLACE",
+    help="What to restyle: a URL such as s3://bucket/prefix/, a local folder, or a manifest (.csv, .jsonl).",
+)
+@click.option(
+    "--style",
+    "styles",
+    multiple=True,
+    metavar="NAME|PICTURE",
+    help="The look: the name of a style, or a picture to take it from. Repeat it to use several pictures.",
+)
+@click.option("--model", default="reference-grade", show_default=True, help="Which model; see GET /v1/models.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the model, such as strength=0.7. Repeatable.",
+)
+@click.option(
+    "--format",
+    "picture_format",
+    type=click.Choice(["jpeg", "png", "webp", "avif"]),
+    default="jpeg",
+    show_default=True,
+    help="Picture format of the results.",
+)
+@click.option("--quality", type=click.IntRange(1, 100), default=90, show_default=True, help="Of JPEG, WebP and AVIF.")
+@click.option(
+    "--output", metavar="PLACE", help="Where results go: a URL or a local folder. [default: a folder of the job's own]"
+)
+@click.option(
+    "--priority", type=click.IntRange(-100, 100), default=0, show_default=True, help="Higher runs before lower."
+)
+@click.option(
+    "--on-bad-row",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What a manifest row that names no picture does: fail the job before it starts, or be skipped and reported.",
+)
+@click.option("--key", "idempotency_key", help="Idempotency key: the same line with the same key is the same job.")
+@click.option("--watch", is_flag=True, help="Stay and show the progress until the job has ended.")
+@api_option
+@json_option
+def enqueue(
+    source: str,
+    styles: Sequence[str],
+    model: str,
+    settings: Sequence[str],
+    picture_format: str,
+    quality: int,
+    output: str | None,
+    priority: int,
+    on_bad_row: str,
+    idempotency_key: str | None,
+    watch: bool,
+    client: Client,
+    as_json: bool,
+) -> int:
+    """Restyle a whole catalogue: one line, one job.
+
+    Examples:
+      restyle enqueue --source s3://shop/catalogue/ --style look.jpg --watch
+      restyle enqueue --source ./photos --style autumn --set strength=0.7 --format webp
+      restyle enqueue --source spring.csv --style look.jpg --on-bad-row skip --json
+
+    Local paths work when the service runs on this machine and allows them (restyle up --allow FOLDER).
+
+    Exit codes with --watch: 0 all items succeeded, 3 some did not, 4 the job failed, 5 it was cancelled.
+
+    """
+    with mistakes_in("--source"):
+        wanted = source_of(source, on_bad_row=on_bad_row)
+    with mistakes_in("--set"):
+        parameters = parameters_of(settings)
+    recipe: dict[str, Any] = {
+        "model": model,
+        "style": _style(client, styles),
+        "parameters": parameters,
+        "format": picture_format,
+        "quality": quality,
+    }
+    output_url = url_of(output, folder=True) if output else None
+    request = {"recipe": recipe, "source": wanted, "output_url": output_url, "priority": priority}
+    job = client.enqueue(request, idempotency_key)
+    if watch:
+        Console(stderr=True).print(f"job {job['id']}", highlight=False)
+        return follow(client, job["id"], as_json=as_json)
+    if as_json:
+        print_json(job)
+        return Exit.SUCCEEDED
+    console = Console()
+    print_job(console, job)
+    console.print(f"\nrestyle watch {job['id']}", highlight=False)
+    return Exit.SUCCEEDED
+
+
+def _style(client: Client, given: Sequence[str]) -> str | None:
+    """Return a style's name; pictures are uploaded first."""
+    if not given:
+        return None
+    if len(given) == 1 and not looks_like_a_picture(given[0]):
+        return given[0]
+    with mistakes_in("--style"):
+        pictures = read_references([Path(path).expanduser() for path in given])
+    name = style_name_of(pictures)
+    client.create_style(name, pictures)
+    return name

@@ -1,0 +1,63 @@
+"""`restyle api`, `restyle worker`, `restyle migrate`: become one process of a deployment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from restyle.processes import environment, python_module
+
+PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
+arguments_option = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+
+
+def become(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process, so that a signal of a supervisor reaches the program itself."""
+    sys.stdout.flush()
+    os.execve(sys.executable, python_module(module, *arguments), environment({}))  # noqa: S606
+
+
+@click.command(context_settings=PASS_ON)
+@arguments_option
+def api(arguments: Sequence[str]) -> NoReturn:
+    """Run the HTTP API in this process (python -m api).
+
+    It takes its settings from RESTYLE_* variables, such as RESTYLE_DATABASE_URL. Needs restyle[api].
+
+    Example:
+      RESTYLE_DATABASE_URL=postgresql+psycopg://restyle@db/restyle restyle api
+
+    """
+    become("api", arguments)
+
+
+@click.command(context_settings=PASS_ON)
+@arguments_option
+def worker(arguments: Sequence[str]) -> NoReturn:
+    """Run a worker for one device in this process (python -m worker).
+
+    It takes its settings from RESTYLE_* variables. SIGTERM lets it finish its batch and exit. Needs restyle[worker].
+
+    Example:
+      RESTYLE_DATABASE_URL=postgresql+psycopg://restyle@db/restyle restyle worker
+
+    """
+    become("worker", arguments)
+
+
+@click.command(context_settings=PASS_ON)
+@arguments_option
+def migrate(arguments: Sequence[str]) -> NoReturn:
+    """Bring the database up to date (python -m migrations).
+
+    Safe to run again, and from several places at once.
+
+    Example:
+      RESTYLE_DATABASE_URL=postgresql+psycopg://restyle@db/restyle restyle migrate
+
+    """
+    become("migrations", arguments)

@@ -1,0 +1,61 @@
+"""`restyle styles`: the looks that jobs can use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from restyle.client import Client
+from restyle.commands.options import api_option, json_option, mistakes_in
+from restyle.exits import Exit
+from restyle.sources import read_references
+from restyle.summary import print_json, print_table
+
+
+@click.group()
+def styles() -> None:
+    """List styles, or add one. A style is a look, taken from one or several reference pictures."""
+
+
+@styles.command("list")
+@api_option
+@json_option
+def list_styles(client: Client, as_json: bool) -> int:
+    """List every style. With --json, one object on each line.
+
+    Example:
+      restyle styles list
+
+    """
+    found = client.styles()
+    if as_json:
+        for style in found:
+            print_json(style)
+    else:
+        rows = ((style["name"], len(style["references"]), style["created_at"]) for style in found)
+        print_table(("name", "pictures", "created"), rows)
+    return Exit.SUCCEEDED
+
+
+@styles.command("add")
+@click.argument("name")
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@api_option
+@json_option
+def add_style(name: str, pictures: Sequence[Path], client: Client, as_json: bool) -> int:
+    """Add a style under a name. The same pictures again change nothing; other pictures need another name.
+
+    Example:
+      restyle styles add autumn look-1.jpg look-2.jpg
+
+    """
+    with mistakes_in("PICTURES"):
+        references = read_references(pictures)
+    style = client.create_style(name, references)
+    if as_json:
+        print_json(style)
+    else:
+        click.echo(f"style {style['name']} is there: restyle enqueue --source … --style {style['name']}")
+    return Exit.SUCCEEDED
