@@ -1,0 +1,313 @@
+"""The command as a person or a script uses it, against a real API."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.advance import advance
+from jobs.database import Database
+from jobs.job_leases import JobLease, claim_job
+from jobs.records import JobRecord
+from jobs.states import ItemState, JobOutcome, JobState
+from jobs.storage import Storages
+from restyle import Client
+from restyle.__main__ import run
+from tests.factories import make_job, make_results
+from tests.restyle.answers import answering
+from tests.restyle.conftest import PNG, RunningApi
+
+NOBODY = "http://127.0.0.1:1"
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Shell:
+    """Types `restyle` lines at one API."""
+
+    def __init__(self, url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RESTYLE_API_URL", url)
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> Said:
+        code = run([str(argument) for argument in arguments])
+        captured = self._capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Said(code, captured.out, captured.err)
+
+
+@pytest.fixture
+def shell(running_api: RunningApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return Shell(running_api.url, capsys, monkeypatch)
+
+
+@pytest.fixture
+def lonely_shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A shell where no API answers."""
+    return Shell(NOBODY, capsys, monkeypatch)
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Path:
+    path = tmp_path / "Autumn Look (2).PNG"
+    path.write_bytes(PNG)
+    return path
+
+
+def ended_job(api: RunningApi, outcome: JobOutcome, state: ItemState = ItemState.SUCCEEDED) -> str:
+    with api.database.transaction() as session:
+        job = make_job(session, state=JobState.ENDED, items=3, outcome=outcome)
+        if outcome is not JobOutcome.SUCCEEDED:
+            make_results(session, job, range(3), state)
+        return str(job.id)
+
+
+def test_a_folder_and_a_picture_make_a_job(running_api: RunningApi, shell: Shell, client: Client, look: Path) -> None:
+    said = shell("enqueue", "--source", running_api.pictures, "--style", look, "--set", "strength=0.7", "--json")
+
+    (job,) = said.json
+    assert said.code == 0
+    assert job["source"] == {"type": "prefix", "url": f"file://{running_api.pictures}/"}
+    assert job["recipe"]["parameters"] == {"strength": 0.7}
+    assert re.fullmatch(r"autumn-look-2-[0-9a-f]{8}", job["recipe"]["style"])
+    assert client.job(job["id"])["id"] == job["id"]
+
+
+def test_the_same_picture_is_uploaded_as_one_style(
+    running_api: RunningApi, shell: Shell, client: Client, look: Path
+) -> None:
+    for _ in range(2):
+        assert shell("enqueue", "--source", running_api.pictures, "--style", look).code == 0
+
+    assert len(list(client.styles())) == 1
+
+
+def test_a_style_is_named_and_then_used_by_its_name(running_api: RunningApi, shell: Shell, look: Path) -> None:
+    assert shell("styles", "add", "autumn", look).code == 0
+
+    (job,) = shell("enqueue", "--source", running_api.pictures, "--style", "autumn", "--json").json
+
+    assert job["recipe"]["style"] == "autumn"
+    assert "autumn" in shell("styles", "list").out
+    assert [style["name"] for style in shell("styles", "list", "--json").json] == ["autumn"]
+
+
+def test_what_is_printed_says_which_job_it_is_and_how_to_watch_it(
+    running_api: RunningApi, shell: Shell, client: Client
+) -> None:
+    said = shell("enqueue", "--source", running_api.pictures, "--model", "plain")
+
+    (job,) = client.jobs()
+    assert f"restyle watch {job['id']}" in said.out
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "code"),
+    [
+        (JobOutcome.SUCCEEDED, ItemState.SUCCEEDED, 0),
+        (JobOutcome.PARTIAL, ItemState.FAILED, 3),
+        (JobOutcome.FAILED, ItemState.FAILED, 4),
+        (JobOutcome.CANCELLED, ItemState.CANCELLED, 5),
+        (JobOutcome.EXPIRED, ItemState.CANCELLED, 5),
+    ],
+)
+def test_watching_ends_with_the_exit_code_of_the_outcome(
+    running_api: RunningApi, shell: Shell, outcome: JobOutcome, state: ItemState, code: int
+) -> None:
+    job_id = ended_job(running_api, outcome, state)
+
+    assert shell("watch", job_id).code == code
+    said = shell("watch", job_id, "--json")
+    assert said.code == code
+    assert [job["outcome"] for job in said.json] == [outcome.value]
+
+
+def test_watching_shows_the_counts_and_where_things_are(running_api: RunningApi, shell: Shell) -> None:
+    said = shell("watch", ended_job(running_api, JobOutcome.SUCCEEDED))
+
+    assert re.search(r"3\s+items", said.out)
+    assert re.search(r"3\s+succeeded", said.out)
+    assert "s3://restyle/results/" in said.out
+
+
+def test_a_failed_plan_names_the_lines_of_the_manifest(running_api: RunningApi, shell: Shell) -> None:
+    manifest = running_api.pictures / "spring.csv"
+    manifest.write_text("product_id,key\nP0,one.png\n" + "".join(f"P{number},\n" for number in range(1, 13)))
+    (job,) = shell("enqueue", "--source", manifest, "--model", "plain", "--json").json
+    work_off(running_api.database)
+
+    said = shell("watch", job["id"])
+
+    assert said.code == 4
+    assert "  line 3: " in said.out
+    assert "  line 12: " in said.out
+    assert "and 2 more" in said.out
+
+
+def work_off(database: Database) -> None:
+    """Do what a worker does for a job without items: plan it, and finish it."""
+    storages = Storages()
+    while lease := claimed(database):
+        advance(
+            database,
+            storages,
+            lease,
+            allowed=["file:///"],
+            ring=lambda _queue, _times: None,
+            draw_sheet=lambda _job, _folder: {},
+        )
+
+
+def claimed(database: Database) -> JobLease | None:
+    with database.transaction() as session:
+        return claim_job(session, worker_id=uuid.uuid4(), lease_seconds=60, stopping=threading.Event())
+
+
+def test_lists_hold_whole_ids_also_in_a_pipe(running_api: RunningApi, shell: Shell) -> None:
+    job_id = ended_job(running_api, JobOutcome.FAILED, ItemState.FAILED)
+
+    assert job_id in shell("jobs").out
+    assert shell("jobs", "--state", "running", "--json").out == ""
+    said = shell("items", job_id, "--state", "failed", "--limit", 2)
+    assert "s3://shop/catalogue/shoes/000001.jpg" in said.out
+    assert "truncated: the file ends before its pixels do" in said.out
+    assert "000002" not in said.out
+
+
+def test_items_as_json_are_one_object_a_line(running_api: RunningApi, shell: Shell) -> None:
+    job_id = ended_job(running_api, JobOutcome.SUCCEEDED)
+
+    assert [item["item_no"] for item in shell("items", job_id, "--json").json] == [0, 1, 2]
+
+
+def test_cancelling_says_so(running_api: RunningApi, shell: Shell) -> None:
+    (job,) = shell("enqueue", "--source", running_api.pictures, "--model", "plain", "--json").json
+
+    assert "cancelling" in shell("cancel", job["id"]).out
+
+
+def test_a_refused_request_is_exit_code_2_with_the_remedy(running_api: RunningApi, shell: Shell) -> None:
+    said = shell("enqueue", "--source", running_api.pictures, "--model", "plain", "--set", "strength=7")
+
+    assert said.code == 2
+    assert said.err == "Error: recipe.parameters.strength is 7: give a number from 0 to 1\n"
+
+
+def test_a_job_that_is_not_there_is_exit_code_2(shell: Shell) -> None:
+    assert shell("watch", "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60").code == 2
+
+
+def test_an_api_that_cannot_be_reached_is_exit_code_1_and_one_line(lonely_shell: Shell) -> None:
+    said = lonely_shell("jobs")
+
+    assert said.code == 1
+    assert said.err.startswith(f"Error: no answer from the API at {NOBODY}")
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("enqueue",),
+        ("enqueue", "--source", "nowhere"),
+        ("enqueue", "--source", "pyproject.toml"),
+        ("enqueue", "--source", "docs", "--set", "strength"),
+        ("enqueue", "--source", "docs", "--set", "strength=very"),
+        ("enqueue", "--source", "docs", "--style", "pyproject.toml"),
+        ("enqueue", "--source", "docs", "--style", "missing/look.jpg"),
+        ("enqueue", "--source", "docs", "--format", "bmp"),
+        ("styles", "add", "autumn", "pyproject.toml"),
+        ("jobs", "--api", "localhost:8000"),
+        ("demo", "--catalogue", "nowhere"),
+        ("demo", "--catalogue", "migrations"),
+        ("demo", "--style", "pyproject.toml"),
+        ("paint",),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_exit_code_2_before_anything_is_asked(lonely_shell: Shell, line: tuple[str, ...]) -> None:
+    said = lonely_shell(*line)
+
+    assert said.code == 2
+    assert "Error: " in said.err
+    assert said.out == ""
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_job(running_api: RunningApi) -> None:
+    with running_api.database.transaction() as session:
+        job_id = str(make_job(session, state=JobState.RUNNING, items=2).id)
+    command = [sys.executable, "-m", "restyle", "watch", job_id, "--api", running_api.url]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert "0 of 2" in watching.stderr.readline()
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=20)
+
+    assert watching.returncode == 130
+    assert "the job goes on" in err
+    assert f"restyle cancel {job_id}" in err
+    with running_api.database.reading() as session:
+        assert session.get_one(JobRecord, uuid.UUID(job_id)).state is JobState.RUNNING
+
+
+def test_a_reader_that_leaves_causes_no_traceback(running_api: RunningApi) -> None:
+    with running_api.database.transaction() as session:
+        job_id = str(make_job(session, state=JobState.RUNNING, items=3000).id)
+    line = f"{sys.executable} -m restyle items {job_id} --json --api {running_api.url} | head -n 1"
+
+    piped = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=20, check=True)
+
+    assert json.loads(piped.stdout)["item_no"] == 0
+    assert piped.stderr == ""
+
+
+def test_a_launcher_becomes_the_program_that_it_names(tmp_path: Path) -> None:
+    # A folder of the same name where it is started must not be taken for the program.
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / "__main__.py").write_text("raise SystemExit('the wrong one')")
+    database = tmp_path / "new.db"
+    environment = os.environ | {"RESTYLE_DATABASE_URL": f"sqlite:///{database}", "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-P", "-m", "restyle", "migrate"]
+
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30)
+
+    assert done.returncode == 0, done.stderr
+    assert database.stat().st_size > 0
+
+
+def test_progress_goes_to_stderr_only() -> None:
+    progress = {"items_per_second": 2.5, "seconds_left": 80, "fraction": 0.5, "eta_at": None}
+    names = ("succeeded", "reused", "rejected", "failed", "cancelled", "bad_rows", "passed_over")
+    counts = dict.fromkeys(names, 0) | {"total": 4, "pending": 2, "succeeded": 1, "failed": 1}
+    job = {"id": "x", "state": "running", "outcome": None, "planned": True, "counts": counts, "progress": progress}
+    running = json.dumps(job).encode()
+    ended = json.dumps(job | {"state": "ended", "outcome": "partial"}).encode()
+    job_id = "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60"
+    with answering((200, {}, running), (200, {}, ended)) as (url, _):
+        command = [sys.executable, "-m", "restyle", "watch", job_id, "--json", "--api", url]
+        watched = subprocess.run(command, capture_output=True, text=True, timeout=20)
+
+    assert watched.returncode == 3
+    assert json.loads(watched.stdout)["outcome"] == "partial"
+    assert "2 of 4 · 2.5 pictures/s · 1 min 20 s left · 1 failed" in watched.stderr

@@ -1,0 +1,154 @@
+"""The API and a worker as real processes, and all that they need, for tests that follow a job from end to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+
+from tests.servers import Server
+
+ROOT = Path(__file__).parents[2]
+WAIT_SECONDS = 90.0  # a small job on a machine that does much else
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where everything is."""
+
+    database_url: str
+    broker_url: str
+    storage_url: str
+    allowed_prefixes: str
+    extra: dict[str, str]
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "RESTYLE_DATABASE_URL": self.database_url,
+            "RESTYLE_BROKER_URL": self.broker_url,
+            "RESTYLE_STORAGE_URL": self.storage_url,
+            "RESTYLE_ALLOWED_PREFIXES": self.allowed_prefixes,
+            "PYTHONPATH": str(ROOT),
+            **self.extra,
+        }
+
+
+class Api(Server):
+    """`python -m api` on a free port."""
+
+    name: ClassVar[str] = "api"
+
+    def __init__(self, parent: Path, settings: Settings) -> None:
+        super().__init__(parent)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._settings = settings
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "api"]
+
+    def process_options(self) -> dict[str, Any]:
+        return {"env": {**self._settings.environment(), "RESTYLE_PORT": str(self.port)}}
+
+    def probe(self) -> None:
+        try:
+            self.client.get("/readyz").raise_for_status()
+        except httpx.HTTPError as error:
+            raise ConnectionError(str(error)) from error
+
+    def enqueue(self, request: dict[str, Any]) -> str:
+        answer = self.client.post("/v1/jobs", json=request)
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["id"]
+        return job_id
+
+    def add_style(self, name: str, picture: bytes) -> None:
+        answer = self.client.post("/v1/styles", data={"name": name}, files={"references": ("look.jpg", picture)})
+        assert answer.status_code == 201, answer.text
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        answer = self.client.get(f"/v1/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        job: dict[str, Any] = answer.json()
+        return job
+
+    def items(self, job_id: str, **filters: Any) -> list[dict[str, Any]]:
+        """Return every item, page by page."""
+        found: list[dict[str, Any]] = []
+        after: int | None = None
+        while True:
+            query = {"limit": 100, **filters} | ({} if after is None else {"after": after})
+            page = self.client.get(f"/v1/jobs/{job_id}/items", params=query).raise_for_status().json()
+            found += page["data"]
+            if page["next_after"] is None:
+                return found
+            after = page["next_after"]
+
+    def wait(self, job_id: str, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Look at a job until it is as wanted; its counts must add up at every look, and never go back."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        seen = -1
+        while True:
+            job = self.job(job_id)
+            counts = job["counts"]
+            settled = sum(counts[state] for state in ("succeeded", "reused", "rejected", "failed", "cancelled"))
+            assert counts["pending"] + settled == counts["total"]
+            assert settled >= seen
+            seen = settled
+            if until(job):
+                return job
+            assert time.monotonic() < deadline, f"still {job}"
+            time.sleep(LOOK_SECONDS)
+
+    def wait_until_ended(self, job_id: str) -> dict[str, Any]:
+        return self.wait(job_id, lambda job: job["state"] == "ended")
+
+
+class Worker(Server):
+    """`python -m worker`."""
+
+    name: ClassVar[str] = "worker"
+
+    def __init__(self, parent: Path, settings: Settings) -> None:
+        super().__init__(parent)
+        self._settings = settings
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "worker"]
+
+    def process_options(self) -> dict[str, Any]:
+        return {"env": self._settings.environment()}
+
+    def __repr__(self) -> str:
+        return f"worker with log:\n{self.log()[-3000:]}"
+
+    def probe(self) -> None:
+        if '"worker_ready"' not in self.log():
+            raise ConnectionError("the worker has not said that it is ready")
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the worker, which goes on being ours."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait_for_log(self, *texts: str) -> None:
+        """Wait until the log holds one of some texts."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not any(text in self.log() for text in texts):
+            assert time.monotonic() < deadline, f"none of {texts} in the log"
+            time.sleep(LOOK_SECONDS)

@@ -1,0 +1,53 @@
+"""Batches: what goes through the model together, and when."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.batching import BUCKET_PX, Batcher, bucket_of
+
+SIDES = st.integers(1, 5000)
+
+
+@given(height=SIDES, width=SIDES)
+def test_a_bucket_holds_its_picture_and_little_more(height: int, width: int) -> None:
+    padded = bucket_of(height, width)
+    for side, padded_side in zip((height, width), padded, strict=True):
+        assert padded_side % BUCKET_PX == 0
+        assert 0 <= padded_side - side < BUCKET_PX
+
+
+@given(
+    arrivals=st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4), st.floats(0, 1)), max_size=60),
+    size=st.integers(1, 8),
+    pixels=st.integers(1, 8 * 64 * 64),
+)
+def test_every_picture_leaves_once_with_others_of_its_kind_and_in_order(
+    arrivals: list[tuple[str, int, float]], size: int, pixels: int
+) -> None:
+    batcher: Batcher[int] = Batcher(size=size, pixels=pixels, wait_seconds=0.5)
+    batches, moment, kinds = [], 0.0, {}
+    for number, (key, blocks, pause) in enumerate(arrivals):
+        moment += pause
+        bucket = (64 * blocks, 64)
+        kinds[number] = (key, bucket)
+        full = batcher.add(key, bucket, number, moment)
+        batches += ([full] if full else []) + batcher.due(moment)
+    batches += batcher.due(moment + 0.5)
+    assert sorted(number for batch in batches for number in batch) == list(range(len(arrivals)))
+    for batch in batches:
+        assert len({kinds[number] for number in batch}) == 1
+        height, width = kinds[batch[0]][1]
+        assert len(batch) <= size
+        assert len(batch) == 1 or len(batch) * height * width <= pixels
+        assert batch == sorted(batch)
+    assert batcher.next_due() is None
+
+
+def test_a_lonely_picture_waits_no_longer_than_it_must() -> None:
+    batcher: Batcher[str] = Batcher(size=8, pixels=10**9, wait_seconds=0.1)
+    assert batcher.add("recipe", (64, 64), "shoe", 10.0) is None
+    assert batcher.next_due() == 10.1
+    assert batcher.due(10.09) == []
+    assert batcher.due(10.1) == [["shoe"]]

@@ -1,0 +1,109 @@
+"""Weights are loaded only when they are the ones that the card names."""
+
+import json
+import pickle
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from jobs.cards import BUILT_IN, CardShelf
+from jobs.errors import CheckpointMismatch, InvalidRequest
+from worker.checkpoints import load_pipeline
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> CardShelf:
+    shutil.copytree(BUILT_IN, tmp_path / "models")
+    return CardShelf(tmp_path / "models")
+
+
+def change_card(shelf: CardShelf, name: str, **fields: Any) -> None:
+    path = shelf.folder / name / "model.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(card | fields), encoding="utf-8")
+
+
+def replace_weights(shelf: CardShelf, content: bytes) -> None:
+    """Put other weights in place, and let the card name them."""
+    (shelf.folder / "reference-grade" / "weights.safetensors").write_bytes(content)
+    change_card(shelf, "reference-grade", weights_sha256=sha256(content).hexdigest())
+
+
+def weights(shelf: CardShelf) -> Path:
+    return shelf.folder / "reference-grade" / "weights.safetensors"
+
+
+@pytest.mark.parametrize("name", sorted(CardShelf().cards))
+def test_every_built_in_model_loads(name: str) -> None:
+    assert load_pipeline(CardShelf(), name, CPU)
+
+
+def test_the_shelf_holds_the_four_models() -> None:
+    assert sorted(CardShelf().cards) == ["monge-kantorovich", "reference-grade", "reinhard", "unchanged"]
+
+
+def test_weights_that_are_not_the_cards_are_refused_with_both_digests(shelf: CardShelf) -> None:
+    named = shelf.get("reference-grade").weights_sha256
+    content = bytearray(weights(shelf).read_bytes())
+    content[-1] ^= 1
+    weights(shelf).write_bytes(content)
+    with pytest.raises(CheckpointMismatch) as raised:
+        load_pipeline(shelf, "reference-grade", CPU)
+    assert str(named) in str(raised.value)
+    assert sha256(content).hexdigest() in str(raised.value)
+
+
+def test_missing_weights_are_named(shelf: CardShelf) -> None:
+    weights(shelf).unlink()
+    with pytest.raises(CheckpointMismatch, match=r"there is no .*weights\.safetensors"):
+        load_pipeline(shelf, "reference-grade", CPU)
+
+
+def test_a_pickle_is_never_opened(shelf: CardShelf, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    replace_weights(shelf, pickle.dumps(Trap()))
+    with pytest.raises(CheckpointMismatch, match="not safetensors"):
+        load_pipeline(shelf, "reference-grade", CPU)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("spoil", ["drop", "add", "reshape"])
+def test_weights_that_do_not_fit_the_network_are_refused(shelf: CardShelf, spoil: str) -> None:
+    tensors = load(weights(shelf).read_bytes())
+    if spoil == "drop":
+        tensors.pop("basis")
+    elif spoil == "add":
+        tensors["extra"] = torch.zeros(1)
+    else:
+        tensors["basis"] = tensors["basis"][:-1].contiguous()
+    replace_weights(shelf, save(tensors))
+    with pytest.raises(CheckpointMismatch, match="do not fit"):
+        load_pipeline(shelf, "reference-grade", CPU)
+
+
+def test_a_config_that_the_network_does_not_know_is_refused(shelf: CardShelf) -> None:
+    change_card(shelf, "reference-grade", config={"colour": 3})
+    with pytest.raises(CheckpointMismatch, match="do not fit"):
+        load_pipeline(shelf, "reference-grade", CPU)
+
+
+def test_an_architecture_that_this_worker_lacks_is_refused(shelf: CardShelf) -> None:
+    change_card(shelf, "reinhard", architecture="sdxl")
+    with pytest.raises(CheckpointMismatch, match=r"architecture sdxl; this worker knows .*reinhard"):
+        load_pipeline(shelf, "reinhard", CPU)
+
+
+def test_a_model_that_is_not_on_the_shelf_is_the_callers_mistake(shelf: CardShelf) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        load_pipeline(shelf, "nonesuch", CPU)
+    assert raised.value.code == "unknown_model"

@@ -1,0 +1,116 @@
+"""The runner: what it claims, what it gives back, what it runs alone."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from sqlalchemy import select
+
+from jobs.cards import CardShelf
+from jobs.database import Database, now
+from jobs.recipes import Recipe
+from jobs.records import JobRecord, ShardRecord
+from jobs.states import JobState, ShardState
+from jobs.storage import Storages
+from tests import pictures
+from tests.factories import make_job, make_style
+from tests.worker.test_stream import Bench
+from worker.images import PictureLimits
+from worker.model_cache import ModelCache
+from worker.runner import Runner
+
+WORKER = uuid.UUID(int=8)
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[Database]:
+    database = Database(sqlite_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def bench(database: Database, tmp_path: Path) -> Bench:
+    return Bench(database, tmp_path)
+
+
+def runner(bench: Bench, shelf: CardShelf | None = None) -> Runner:
+    models = ModelCache(shelf or CardShelf(), torch.device("cpu"), Storages(), PictureLimits())
+    return Runner(
+        bench.database,
+        bench.held_leases,
+        models,
+        bench.stream,
+        bench.settler,
+        worker_id=WORKER,
+        queue="gpu",
+        lease_seconds=60,
+    )
+
+
+def shards(bench: Bench) -> list[ShardRecord]:
+    with bench.database.reading() as session:
+        return list(session.scalars(select(ShardRecord).order_by(ShardRecord.shard_no)))
+
+
+def test_without_work_there_is_nothing_to_do(bench: Bench) -> None:
+    assert not runner(bench).step()
+
+
+def test_a_runner_that_winds_down_claims_nothing_more(bench: Bench) -> None:
+    with bench.database.transaction() as session:
+        make_job(session, items=1)
+    winding = runner(bench)
+    winding.wind_down()
+    assert not winding.step()
+    assert shards(bench)[0].state is ShardState.READY
+
+
+def test_a_recipe_that_can_run_nowhere_ends_its_job_and_burns_no_attempt(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "look.jpg").write_bytes(pictures.jpeg(1)[:100])
+    reference = {"url": f"file://{tmp_path}/look.jpg", "sha256": "0", "bytes": 100, "file_name": "look.jpg"}
+    with bench.database.transaction() as session:
+        style = make_style(session, references=[reference])
+        job_id = make_job(session, items=2, recipe=Recipe(model="reinhard", style="warm"), style_id=style.id).id
+    assert not runner(bench).step()
+    with bench.database.reading() as session:
+        job = session.get_one(JobRecord, job_id)
+    assert job.state is JobState.CANCELLING
+    assert job.error is not None
+    assert job.error["code"].startswith("recipe_")
+    (shard,) = shards(bench)
+    assert (shard.state, shard.attempt) == (ShardState.READY, 0)
+    assert bench.held_leases.all() == []
+
+
+def test_storage_that_is_away_for_a_moment_costs_the_job_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    unreachable = {"url": "s3://shop/look.jpg", "sha256": "0", "bytes": 100, "file_name": "look.jpg"}
+    with bench.database.transaction() as session:
+        style = make_style(session, references=[unreachable])
+        job_id = make_job(session, items=2, recipe=Recipe(model="reinhard", style="warm"), style_id=style.id).id
+    away = runner(bench)
+    away._models._storages = Storages(s3_endpoint_url="http://127.0.0.1:1", s3_region="us-east-1")
+    assert not away.step()
+    with bench.database.reading() as session:
+        assert session.get_one(JobRecord, job_id).state is JobState.RUNNING
+    (shard,) = shards(bench)
+    assert (shard.state, shard.attempt) == (ShardState.READY, 0)
+
+
+def test_a_shard_that_was_rescued_runs_with_nothing_else_in_flight(bench: Bench) -> None:
+    claim = bench.claim()
+    with bench.database.transaction() as session:
+        shard = session.get_one(ShardRecord, (claim.lease.job_id, 0))
+        shard.lease_expires_at = now(session) - datetime.timedelta(seconds=1)
+    rescuing = runner(bench)
+    assert rescuing.step()
+    # The step of a suspect shard returns only when all of it is settled.
+    (ended,) = shards(bench)
+    assert (ended.state, ended.attempt, ended.succeeded_count) == (ShardState.ENDED, 2, 12)

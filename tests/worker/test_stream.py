@@ -1,0 +1,286 @@
+"""The stream, with models made for the purpose: whatever enters it leaves it at the settler, once."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from sqlalchemy import select, update
+from torch import Tensor
+
+from jobs import leases
+from jobs.database import Database, append
+from jobs.errors import StorageError
+from jobs.leases import Claim
+from jobs.locations import Location
+from jobs.recipes import Recipe
+from jobs.records import ItemErrorRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.retries import Backoff
+from jobs.states import ItemState, ShardState
+from jobs.storage import Storage, Storages
+from jobs.storage_folder import FolderStorage
+from tests import pictures
+from tests.factories import make_job, result_row
+from worker.held import HeldLease, HeldLeases
+from worker.images import PictureLimits
+from worker.model_cache import Prepared
+from worker.pipelines.base import Batch, Parameters
+from worker.settings import WorkerSettings
+from worker.settler import Settler
+from worker.stages import Stages
+from worker.stream import Stream
+
+WORKER = uuid.UUID(int=7)
+SIZE = 12
+
+
+class Invert:
+    """Gives each picture its negative, and keeps the sizes of the batches that came."""
+
+    def __init__(self, *, fits: int = 99, refuses: Callable[[Tensor], bool] = lambda _image: False) -> None:
+        self.sizes: list[int] = []
+        self._fits = fits
+        self._refuses = refuses
+
+    def encode_style(self, references: Sequence[Tensor]) -> Tensor | None:
+        return None
+
+    def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        if len(batch.images) > self._fits:
+            raise torch.OutOfMemoryError("too many")
+        for image, (height, width) in zip(batch.images, batch.sizes, strict=True):
+            if self._refuses(image[:, :height, :width]):
+                raise RuntimeError("this picture is poison")
+        self.sizes.append(len(batch.images))
+        return 255 - batch.images
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[Database]:
+    database = Database(sqlite_url)
+    yield database
+    database.close()
+
+
+class Stuttering(FolderStorage):
+    """A folder that answers 503 to the first two calls for each key, as a busy S3 does."""
+
+    def __init__(self, folder: str, calls: Counter[str]) -> None:
+        super().__init__(folder)
+        self._calls = calls
+
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        self._stutter(key)
+        return super().read(key, max_bytes=max_bytes)
+
+    def write(self, key: str, data: bytes, *, media_type: str) -> None:
+        self._stutter(key)
+        super().write(key, data, media_type=media_type)
+
+    def _stutter(self, key: str) -> None:
+        self._calls[key] += 1
+        if self._calls[key] <= 2:
+            raise StorageError("503 SlowDown")
+
+
+class Flaky(Storages):
+    """Gives out folders that stutter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def at(self, location: Location) -> Storage:
+        return Stuttering(location.folder.key, self.calls)
+
+
+class Bench:
+    """A stream over a folder, and a claim of one job of `SIZE` pictures."""
+
+    def __init__(self, database: Database, folder: Path, storages: Storages | None = None) -> None:
+        self.database = database
+        self.folder = folder
+        self.held_leases = HeldLeases()
+        self.settler = Settler(database, self.held_leases, on_job_complete=lambda _job_id: None)
+        settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2)
+        stages = Stages(storages or Storages(), PictureLimits(), memory_bytes=8 << 20)
+        self.stream = Stream(stages, self.settler, settings, torch.device("cpu"))
+        self.settler.start()
+
+    def claim(self, *, replace: dict[int, bytes] | None = None, urls: dict[int, str] | None = None) -> Claim:
+        (self.folder / "in").mkdir(exist_ok=True)
+        for number in range(SIZE):
+            data = (replace or {}).get(number, pictures.png(number))
+            (self.folder / "in" / f"{number}.png").write_bytes(data)
+        with self.database.transaction() as session:
+            recipe = Recipe(model="unchanged", format="png")
+            job = make_job(session, items=SIZE, recipe=recipe, output_url=f"file://{self.folder}/out/")
+            for number in range(SIZE):
+                session.execute(
+                    update(ItemRecord)
+                    .where(ItemRecord.job_id == job.id, ItemRecord.item_no == number)
+                    .values(
+                        source_url=(urls or {}).get(number, f"file://{self.folder}/in/{number}.png"),
+                        output_key=f"{number}.png",
+                    )
+                )
+        with self.database.transaction() as session:
+            claim = leases.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+        assert claim is not None
+        return claim
+
+    def run(self, claim: Claim, pipeline: Invert) -> HeldLease:
+        held = HeldLease(claim)
+        self.held_leases.add(held)
+        self.stream.feed(held, prepared(claim, pipeline))
+        assert self.settler.wait_until_idle(30)
+        return held
+
+    def results(self, claim: Claim) -> dict[int, ResultRecord]:
+        with self.database.reading() as session:
+            rows = session.scalars(select(ResultRecord).where(ResultRecord.job_id == claim.lease.job_id))
+            return {row.item_no: row for row in rows}
+
+    def outputs(self) -> dict[int, bytes]:
+        return {int(path.stem): path.read_bytes() for path in (self.folder / "out").glob("*.png")}
+
+
+def prepared(claim: Claim, pipeline: Invert) -> Prepared:
+    return Prepared(recipe=claim.recipe, fingerprint=claim.recipe_fingerprint, pipeline=pipeline, style=None)
+
+
+@pytest.fixture
+def bench(database: Database, tmp_path: Path) -> Bench:
+    return Bench(database, tmp_path)
+
+
+def calm_outputs(bench: Bench) -> dict[int, bytes]:
+    bench.run(bench.claim(), Invert())
+    return bench.outputs()
+
+
+def test_every_item_is_settled_and_its_shard_and_job_move_on(bench: Bench) -> None:
+    claim = bench.claim()
+    bench.run(claim, Invert())
+    results = bench.results(claim)
+    assert {row.state for row in results.values()} == {ItemState.SUCCEEDED}
+    assert len(results) == SIZE
+    assert all(
+        set(row.milliseconds or {}) == {"read", "decode", "model", "encode", "write"} for row in results.values()
+    )
+    with bench.database.reading() as session:
+        assert session.get_one(ShardRecord, (claim.lease.job_id, 0)).state is ShardState.ENDED
+        assert session.get_one(JobRecord, claim.lease.job_id).state == "finishing"
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bench: Bench) -> None:
+    expected = calm_outputs(bench)
+    small = Invert(fits=1)
+    claim = bench.claim()
+    bench.run(claim, small)
+    assert set(small.sizes) == {1}
+    assert {row.state for row in bench.results(claim).values()} == {ItemState.SUCCEEDED}
+    assert bench.outputs() == expected
+
+
+def test_a_picture_that_never_fits_fails_alone(bench: Bench) -> None:
+    claim = bench.claim()
+    bench.run(claim, Invert(fits=0))
+    assert {row.error_code for row in bench.results(claim).values()} == {"out_of_memory"}
+
+
+def test_a_picture_that_the_model_fails_on_costs_nobody_else(bench: Bench) -> None:
+    expected = calm_outputs(bench)
+    poison = torch.from_numpy(pictures.pixels(5)).permute(2, 0, 1)
+    claim = bench.claim()
+    bench.run(claim, Invert(refuses=lambda image: torch.equal(image, poison)))
+    results = bench.results(claim)
+    assert {number: row.error_code for number, row in results.items() if row.error_code} == {5: "model_failed"}
+    assert bench.outputs() == expected
+
+
+def test_bad_files_cost_only_themselves_and_their_neighbours_bytes_are_the_same(bench: Bench) -> None:
+    expected = calm_outputs(bench)
+    claim = bench.claim(
+        replace={2: b"", 7: b"not a picture at all", 9: pictures.bomb_png()},
+        urls={4: "s3://shop/a/../b.png", 5: f"file://{bench.folder}/in/gone.png"},
+    )
+    bench.run(claim, Invert())
+    reasons = {number: row.error_code for number, row in bench.results(claim).items() if row.error_code}
+    assert reasons == {
+        2: "empty_object",
+        4: "location_invalid",
+        5: "object_missing",
+        7: "not_an_image",
+        9: "too_many_pixels",
+    }
+    outputs = bench.outputs()
+    assert {number: outputs[number] for number in range(SIZE) if number not in reasons} == {
+        number: data for number, data in expected.items() if number not in reasons
+    }
+
+
+def test_storage_that_stutters_costs_time_and_no_item_and_every_failed_try_is_kept(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.stages.STORAGE", Backoff(attempts=3, base_seconds=0.01, cap_seconds=0.02))
+    flaky = Flaky()
+    bench = Bench(database, tmp_path, flaky)
+    claim = bench.claim()
+    bench.run(claim, Invert())
+    assert {row.state for row in bench.results(claim).values()} == {ItemState.SUCCEEDED}
+    assert set(flaky.calls.values()) == {3}
+    with database.reading() as session:
+        tries = session.scalars(select(ItemErrorRecord).where(ItemErrorRecord.job_id == claim.lease.job_id)).all()
+    assert Counter(row.item_no for row in tries) == dict.fromkeys(range(SIZE), 4)
+    assert {row.code for row in tries} == {"storage_unavailable"}
+
+
+def test_storage_that_stays_away_fails_the_item_in_the_end(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.stages.STORAGE", Backoff(attempts=2, base_seconds=0.01, cap_seconds=0.02))
+    bench = Bench(database, tmp_path, Flaky())
+    claim = bench.claim()
+    bench.run(claim, Invert())
+    assert {row.error_code for row in bench.results(claim).values()} == {"storage_unavailable"}
+
+
+def test_a_lease_that_winds_down_is_given_back_with_what_is_left(bench: Bench) -> None:
+    claim = bench.claim()
+    held = HeldLease(claim)
+    held.wind_down()
+    bench.held_leases.add(held)
+    bench.stream.feed(held, prepared(claim, Invert()))
+    assert bench.settler.wait_until_idle(30)
+    assert bench.results(claim) == {}
+    with bench.database.reading() as session:
+        shard = session.get_one(ShardRecord, (claim.lease.job_id, 0))
+        assert (shard.state, shard.attempt) == (ShardState.READY, 0)
+    assert bench.held_leases.all() == []
+
+
+def test_results_that_the_database_never_takes_are_let_go_and_not_tried_for_ever(bench: Bench) -> None:
+    claim = bench.claim()
+    with bench.database.transaction() as session:
+        row = result_row(session.get_one(JobRecord, claim.lease.job_id), 3, ItemState.SUCCEEDED)
+        append(session, ResultRecord, [row])  # stands in the way of the result that is to come
+    held = bench.run(claim, Invert())
+    assert not held.alive
+    assert bench.held_leases.all() == [], "the lease is renewed no more"
+    with bench.database.reading() as session:
+        shard = session.get_one(ShardRecord, (claim.lease.job_id, 0))
+        assert (shard.state, shard.succeeded_count) == (ShardState.LEASED, 0)
+
+
+def test_a_lost_lease_records_nothing(bench: Bench) -> None:
+    claim = bench.claim()
+    with bench.database.transaction() as session:
+        session.execute(update(ShardRecord).values(lease_token=ShardRecord.lease_token + 1))
+    held = bench.run(claim, Invert())
+    assert not held.alive
+    assert bench.results(claim) == {}
