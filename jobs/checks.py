@@ -29,13 +29,13 @@ MAX_OUTPUT_FOLDER_BYTES = MAX_OUTPUT_KEY_BYTES - MIN_OUTPUT_KEY_BYTES
 class CheckedRequest:
     """A request in which everything is in order, with what the checks worked out."""
 
-    sha256: str  # of the request as it came
+    request: JobRequest  # as it came
+    sha256: str  # of the request
     recipe: Recipe  # complete: the card's defaults filled in
     fingerprint: str
     style_id: uuid.UUID | None
     source: Source  # a prefix ends in a slash
     output: Location | None  # a folder; None: one of the job's own
-    priority: int
 
 
 def request_sha256(request: JobRequest) -> str:
@@ -68,6 +68,7 @@ def check_request(
     assert recipe is not None
     card = shelf.get(recipe.model)
     return CheckedRequest(
+        request=request,
         sha256=request_sha256(request),
         recipe=recipe,
         fingerprint=fingerprint(
@@ -76,7 +77,6 @@ def check_request(
         style_id=style.id if style else None,
         source=request.source.model_copy(update={"url": str(source)}),
         output=output,
-        priority=request.priority,
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from jobs.database import now
 from jobs.moves import move
 from jobs.queries import JobStatus, job_status
-from jobs.states import JobState
+from jobs.states import CancelMode, JobState
 from jobs.tenants import Tenant
 
 
@@ -23,6 +23,6 @@ def cancel(session: Session, tenant: Tenant, job_id: uuid.UUID) -> tuple[JobStat
 
     """
     job_status(session, tenant, job_id)
-    move(session, job_id, JobState.CANCELLING, cancelling_at=now(session))
+    move(session, job_id, JobState.CANCELLING, actor="tenant", cancelling_at=now(session), cancel_mode=CancelMode.NOW)
     status = job_status(session, tenant, job_id)
     return status, status.job.state is JobState.CANCELLING

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
+from jobs import events
 from jobs.checks import CheckedRequest, request_sha256
 from jobs.database import now
 from jobs.errors import InvalidRequest, Problem
@@ -61,6 +62,8 @@ def enqueue(
     try:
         with session.begin_nested():
             session.add(job)
+            session.flush()
+            events.record(session, tenant.id, job.id, "job.enqueued", actor="tenant")
     except IntegrityError:
         # The unique key decides the race: whoever lost it finds the winner's row, committed by now.
         winner = _job_of_key(session, tenant, checked.sha256, idempotency_key)
@@ -72,13 +75,21 @@ def enqueue(
 
 def _new_job(checked: CheckedRequest, tenant: Tenant, settings: Settings) -> JobRecord:
     job_id = uuid7()
+    request = checked.request
     own = Location.parse(settings.storage_url, field="storage_url").child(f"results/{job_id}/")
     return JobRecord(
         id=job_id,
         tenant_id=tenant.id,
         state=JobState.PLANNING,
         queue=settings.queue,
-        priority=checked.priority,
+        priority=request.priority,
+        max_workers=request.max_workers,
+        not_before_at=request.not_before_at,
+        deadline_at=request.deadline_at,
+        require_confirmation=request.require_confirmation,
+        failure_policy=request.failure_policy.model_dump(mode="json"),
+        retention_days=request.retention.days if request.retention else None,
+        outputs_expire=request.retention is not None and request.retention.outputs == "delete",
         recipe=checked.recipe.model_dump(mode="json"),
         recipe_fingerprint=checked.fingerprint,
         style_id=checked.style_id,

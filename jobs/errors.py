@@ -42,6 +42,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     MODEL_FAILED = "model_failed"
     WORKER_CRASHED = "worker_crashed"
+    DEADLINE = "deadline"  # it took longer than any picture may
     INTERNAL_ERROR = "internal_error"
 
 

@@ -62,7 +62,10 @@ def finish(database: Database, storages: Storages, lease: JobLease, *, draw_shee
     with database.transaction() as session:
         job = hold(session, lease)
         outcome = outcome_of(
-            _counts(session, job.id), cancelled=job.cancelling_at is not None, failed=job.error is not None
+            _counts(session, job.id),
+            cancelled=job.cancelling_at is not None,
+            failed=job.error is not None,
+            expired=job.expired_at is not None,
         )
         move(session, job.id, JobState.ENDED, outcome=outcome, ended_at=now(session), error=error)
     log.info("job_ended", job_id=str(job.id), outcome=outcome.value)

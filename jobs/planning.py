@@ -231,6 +231,7 @@ def _shard_row(job_id: uuid.UUID, shard_no: int, first_item_no: int, end_item_no
         "state": ShardState.READY,
         "attempt": 0,
         "lease_token": 0,
+        "postponed_count": 0,
         "succeeded_count": 0,
         "reused_count": 0,
         "rejected_count": 0,

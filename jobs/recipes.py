@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from jobs.formats import OutputFormat
 
@@ -51,6 +51,23 @@ class ManifestSource(Plain):
 Source = PrefixSource | ManifestSource
 
 
+class FailurePolicy(Plain):
+    """What happens to a job of which too many items fail."""
+
+    action: Literal["pause", "cancel", "ignore"] = Field(
+        "pause", description="pause: wait for a person; cancel: end as failed; ignore: go on."
+    )
+    max_failed_share: float = Field(0.5, ge=0, lt=1, description="Failed ÷ settled items that is still accepted.")
+    min_items: int = Field(100, ge=1, description="Settled items before the share says anything.")
+
+
+class Retention(Plain):
+    """How long a job is remembered."""
+
+    days: int = Field(ge=1, le=3650, description="Days after its end for which its rows are kept.")
+    outputs: Literal["keep", "delete"] = Field("keep", description="Whether its pictures and files go with its rows.")
+
+
 class JobRequest(Plain):
     """A request for one job."""
 
@@ -60,6 +77,14 @@ class JobRequest(Plain):
         None, description="Where results go; a folder of the job's own in the service's storage if null."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+    max_workers: int | None = Field(None, ge=1, le=10_000, description="Most workers at the same time.")
+    not_before_at: AwareDatetime | None = Field(None, description="Nothing runs earlier.")
+    deadline_at: AwareDatetime | None = Field(None, description="From then on it is stopped, and ends as expired.")
+    require_confirmation: bool = Field(
+        False, description="Wait, paused, once the items are known: POST …/resume lets it run."
+    )
+    failure_policy: FailurePolicy = FailurePolicy()
+    retention: Retention | None = Field(None, description="Null: it is remembered for ever.")
 
 
 def canonical_json(value: Any) -> str:

@@ -17,9 +17,12 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Enum,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     Text,
@@ -30,9 +33,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from jobs.states import ItemState, JobOutcome, JobState, ShardState
+from jobs.states import CancelMode, DeliveryState, ItemState, JobOutcome, JobState, ShardState
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+RowNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER only
 
 
 class UtcDateTime(TypeDecorator[datetime.datetime]):
@@ -113,6 +117,32 @@ class JobRecord(Record):
     """Where the planner goes on after a crash: the last key of a prefix, the last row of a manifest."""
     error: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """Why the whole job failed: code, message, and rows for a bad manifest."""
+    version: Mapped[int] = mapped_column(default=1)
+    """Grows with each move and each change that a person makes; not with the counts."""
+    max_workers: Mapped[int | None]
+    """Most workers that may hold its shards at the same time."""
+    not_before_at: Mapped[datetime.datetime | None]
+    """Nothing of it runs earlier; it is planned before."""
+    deadline_at: Mapped[datetime.datetime | None]
+    """From then on it is cancelled, and ends as expired."""
+    failure_policy: Mapped[dict[str, Any]] = mapped_column(Json)
+    """What happens when too many items fail: see `jobs.recipes.FailurePolicy`."""
+    require_confirmation: Mapped[bool] = mapped_column(default=False)
+    """Whether it waits, paused, when it is planned; false from its confirmation on."""
+    pause_reason: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """Code and message; null unless paused."""
+    cancel_mode: Mapped[CancelMode | None] = mapped_column(one_of(CancelMode, "cancel_mode"))
+    """Set with the state `cancelling`."""
+    parent_job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    """The job whose items it tries again."""
+    rescued_count: Mapped[int] = mapped_column(default=0)
+    """Leases on its shards that expired: deaths of workers, mostly."""
+    retention_days: Mapped[int | None]
+    """Days after its end for which its rows are kept; null: for ever."""
+    outputs_expire: Mapped[bool] = mapped_column(default=False)
+    """Whether its pictures and files go with its rows."""
+    expires_at: Mapped[datetime.datetime | None]
+    """Set at its end, from `retention_days`."""
     lease_token: Mapped[int] = mapped_column(BigInteger, default=0)
     """Grows at each claim of the job itself, for planning, cancelling or finishing."""
     lease_expires_at: Mapped[datetime.datetime | None]
@@ -124,7 +154,11 @@ class JobRecord(Record):
     """Set when the source has been read to its end: the total is known from then on."""
     started_at: Mapped[datetime.datetime | None]
     """Set at the first claim of a shard."""
+    paused_at: Mapped[datetime.datetime | None]
+    """Null unless paused."""
     cancelling_at: Mapped[datetime.datetime | None]
+    expired_at: Mapped[datetime.datetime | None]
+    """Set when its deadline stopped it."""
     ended_at: Mapped[datetime.datetime | None]
 
     __table_args__ = (
@@ -137,6 +171,13 @@ class JobRecord(Record):
             "id",
             postgresql_where=text("state <> 'ended'"),
             sqlite_where=text("state <> 'ended'"),
+        ),
+        Index("ix_jobs_parent_job_id", "parent_job_id"),
+        Index(
+            "ix_jobs_expires_at",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL"),
+            sqlite_where=text("expires_at IS NOT NULL"),
         ),
         CheckConstraint("(state = 'ended') = (outcome IS NOT NULL)", name="outcome_when_ended"),
     )
@@ -180,6 +221,12 @@ class ShardRecord(Record):
     lease_expires_at: Mapped[datetime.datetime | None]
     worker_id: Mapped[uuid.UUID | None]
     """A fresh UUID per process start; null unless leased."""
+    presence_key: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the advisory lock that lives as long as its worker's connection; null where there is none."""
+    available_at: Mapped[datetime.datetime | None]
+    """A ready shard that was postponed is not claimed earlier."""
+    postponed_count: Mapped[int] = mapped_column(default=0)
+    """Times that it was given back because storage did not answer."""
     succeeded_count: Mapped[int] = mapped_column(default=0)
     reused_count: Mapped[int] = mapped_column(default=0)
     rejected_count: Mapped[int] = mapped_column(default=0)
@@ -296,3 +343,122 @@ class StyleRecord(Record):
     created_at: Mapped[datetime.datetime]
 
     __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+
+
+class ResultPartRecord(Record):
+    """The digest of an ended shard's results, kept from the first time that somebody asks. Never changed."""
+
+    __tablename__ = "result_parts"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    shard_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str]
+    bytes: Mapped[int]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id", "shard_no"], ["shards.job_id", "shards.shard_no"], ondelete="CASCADE"),
+    )
+
+
+class TenantRecord(Record):
+    """A customer of this service, and its share of the workers."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    allowed_prefixes: Mapped[list[str] | None] = mapped_column(Json)
+    """Where its sources and outputs may lie; null: wherever the service's settings allow."""
+    weight: Mapped[float] = mapped_column(Float, default=1.0)
+    """Its share, beside the other tenants with work of the same priority."""
+    max_workers: Mapped[int | None]
+    """Most workers that may hold its shards at the same time, all its jobs together."""
+    max_items_per_minute: Mapped[int | None]
+    """Items that its jobs may start, on average."""
+    virtual_time: Mapped[float] = mapped_column(Float, default=0.0)
+    """Items that it was given ÷ its weight: who has least is next. See `jobs.fairness`."""
+    served_at: Mapped[datetime.datetime | None]
+    """Its last claim."""
+    rate_balance: Mapped[float] = mapped_column(Float, default=0.0)
+    """Items that it may start at once, at `served_at`; below 0 after a shard that was larger."""
+    created_at: Mapped[datetime.datetime]
+
+    __table_args__ = (CheckConstraint("weight > 0", name="weight_above_zero"),)
+
+
+class ApiKeyRecord(Record):
+    """A secret that speaks for a tenant. Only its digest is kept."""
+
+    __tablename__ = "api_keys"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime.datetime]
+
+
+class EventRecord(Record):
+    """Something that happened to a job, written in the transaction in which it did. Never changed.
+
+    A job's events are written while its row is locked, so their ids grow in the order of their commits.
+    """
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(RowNumber, Identity(), primary_key=True)
+    tenant_id: Mapped[str]
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    """`job.` and a state, or what was done."""
+    actor: Mapped[str]
+    """Who did it: `tenant`, `worker` or `service`."""
+    data: Mapped[dict[str, Any]] = mapped_column(Json)
+    happened_at: Mapped[datetime.datetime]
+
+    __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
+
+
+class WebhookRecord(Record):
+    """An address of a tenant's that wants to hear of events."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str]
+    url: Mapped[str]
+    kinds: Mapped[list[str] | None] = mapped_column(Json)
+    """Of events; null: all."""
+    secrets: Mapped[list[str]] = mapped_column(Json)
+    """One, or two while they are being exchanged: each message is signed with all."""
+    created_at: Mapped[datetime.datetime]
+    disabled_at: Mapped[datetime.datetime | None]
+
+    __table_args__ = (Index("ix_webhooks_tenant_id", "tenant_id"),)
+
+
+class WebhookDeliveryRecord(Record):
+    """The outbox: one event on its way to one webhook."""
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """The message's id: the same in every attempt, so that receivers can tell a repetition."""
+    webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    state: Mapped[DeliveryState] = mapped_column(one_of(DeliveryState, "state"))
+    attempt: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime.datetime]
+    """When to try next. A claim moves it on by a lease, so a sender that dies is followed by another."""
+    log: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    """Of each attempt: when, the answer's status or what went wrong, milliseconds."""
+    created_at: Mapped[datetime.datetime]
+    ended_at: Mapped[datetime.datetime | None]
+
+    __table_args__ = (
+        Index(
+            "ix_webhook_deliveries_due_at",
+            "due_at",
+            postgresql_where=text("state = 'pending'"),
+            sqlite_where=text("state = 'pending'"),
+        ),
+        Index("ix_webhook_deliveries_webhook_id_id", "webhook_id", "id"),
+        Index("ix_webhook_deliveries_event_id", "event_id"),
+    )

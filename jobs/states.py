@@ -46,11 +46,26 @@ class ShardState(StrEnum):
     ENDED = "ended"  # each of its items is settled
 
 
+class CancelMode(StrEnum):
+    """How running work of a cancelled job ends."""
+
+    NOW = "now"  # nothing that runs is recorded any more
+    DRAIN = "drain"  # what workers hold is finished and recorded; what waits is cancelled
+
+
+class DeliveryState(StrEnum):
+    """Where a webhook's message is."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"  # the receiver answered 2xx
+    FAILED = "failed"  # every attempt was made, or the webhook was removed
+
+
 SETTLED = tuple(state for state in ItemState if state is not ItemState.PENDING)
 CLAIMABLE = frozenset({JobState.QUEUED, JobState.RUNNING})
 
 JOB_MOVES: dict[JobState, frozenset[JobState]] = {
-    JobState.PLANNING: frozenset({JobState.QUEUED, JobState.CANCELLING, JobState.FINISHING}),
+    JobState.PLANNING: frozenset({JobState.QUEUED, JobState.PAUSED, JobState.CANCELLING, JobState.FINISHING}),
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING, JobState.FINISHING}),
     JobState.RUNNING: frozenset({JobState.PAUSED, JobState.CANCELLING, JobState.FINISHING}),
     JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLING, JobState.FINISHING}),
@@ -65,13 +80,15 @@ def sources(target: JobState) -> frozenset[JobState]:
     return frozenset(state for state, targets in JOB_MOVES.items() if target in targets)
 
 
-def outcome_of(counts: dict[ItemState, int], *, cancelled: bool, failed: bool) -> JobOutcome:
+def outcome_of(counts: dict[ItemState, int], *, cancelled: bool, failed: bool, expired: bool = False) -> JobOutcome:
     """Say how a job ended, from the counts of its settled items.
 
-    `cancelled`: a person stopped it; `failed`: an error stopped the whole job.
+    `cancelled`: a person stopped it; `failed`: an error stopped the whole job; `expired`: its deadline stopped it.
     """
     if failed:
         return JobOutcome.FAILED
+    if expired:
+        return JobOutcome.EXPIRED
     if cancelled:
         return JobOutcome.CANCELLED
     good = counts.get(ItemState.SUCCEEDED, 0) + counts.get(ItemState.REUSED, 0)

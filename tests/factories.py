@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from jobs.database import append, now
-from jobs.recipes import PrefixSource, Recipe, fingerprint, sha256_of
+from jobs.recipes import FailurePolicy, PrefixSource, Recipe, fingerprint, sha256_of
 from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
 from jobs.states import ItemState, JobOutcome, JobState, ShardState
 
@@ -78,6 +78,7 @@ def make_job(
         "source": PrefixSource(url="s3://shop/catalogue/").model_dump(mode="json"),
         "output_url": f"s3://restyle/results/{job_id}/",
         "request_sha256": sha256_of(str(job_id)),
+        "failure_policy": FailurePolicy().model_dump(mode="json"),
         "planned_item_count": items,
         "planned_shard_count": -(-items // shard_size),
         "created_at": at,

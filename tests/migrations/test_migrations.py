@@ -11,7 +11,7 @@ from sqlalchemy import Engine, inspect, text
 
 from jobs.database import Database
 from jobs.records import Record
-from jobs.states import ItemState, JobOutcome, JobState, ShardState
+from jobs.states import CancelMode, DeliveryState, ItemState, JobOutcome, JobState, ShardState
 from migrations import config, upgrade
 
 
@@ -76,6 +76,8 @@ def test_the_databases_know_exactly_the_states_that_the_code_knows(empty: Engine
         "ck_jobs_outcome": JobOutcome,
         "ck_shards_state": ShardState,
         "ck_results_state": ItemState,
+        "ck_jobs_cancel_mode": CancelMode,
+        "ck_webhook_deliveries_state": DeliveryState,
     }
     for name, enum in enums.items():
         quoted = set(str(constraints[name]).split("'")[1::2])
