@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from jobs.leases import Claim, Lease
+from jobs.claims import Claim
+from jobs.leases import Lease
 
 
 class HeldLease:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from jobs.cards import CardShelf
-from jobs.leases import Claim
+from jobs.claims import Claim
 from jobs.locations import Location
 from jobs.recipes import Recipe
 from jobs.storage import Storages

@@ -6,10 +6,10 @@ import uuid
 
 import structlog
 
-from jobs import leases, moves
+from jobs import claims, leases, moves
+from jobs.claims import Claim
 from jobs.database import Database
 from jobs.errors import JobsError, LeaseLost
-from jobs.leases import Claim
 from worker.held import HeldLease, HeldLeases
 from worker.model_cache import ModelCache, Prepared
 from worker.settler import Settler
@@ -48,7 +48,7 @@ class Runner:
         if self._stopping:
             return False
         with self._database.transaction() as session:
-            claim = leases.claim(
+            claim = claims.claim(
                 session, worker_id=self._worker_id, queue=self._queue, lease_seconds=self._lease_seconds
             )
         if claim is None:

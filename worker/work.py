@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from jobs.claims import ClaimedItem
 from jobs.errors import JobsError
-from jobs.leases import ClaimedItem, FailedTry, ItemResult
+from jobs.leases import FailedTry, ItemResult
 from jobs.states import ItemState
 from worker.held import HeldLease
 from worker.images import Picture

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from jobs import leases
+from jobs import claims
 from jobs.database import Database, append, now
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ResultRecord
 from jobs.states import ItemState, JobState
@@ -103,11 +103,11 @@ def test_a_worker_stopped_in_a_transaction_does_not_keep_its_shard_locked(postgr
     stopped = pytest.raises((OperationalError, DBAPIError))
     with stopped, postgres.transaction() as session:
         session.execute(text("SET idle_in_transaction_session_timeout = '300ms'"))  # 5 s, made short for the test
-        assert leases.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=30)
+        assert claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=30)
         deadline = threading.Event()
         for _ in range(100):
             with postgres.transaction() as other:
-                claim = leases.claim(other, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=30)
+                claim = claims.claim(other, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=30)
             if claim is not None:
                 break
             deadline.wait(0.1)

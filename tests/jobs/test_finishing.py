@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from jobs import leases
+from jobs import claims, leases
 from jobs.advance import advance
 from jobs.database import Database
 from jobs.errors import LeaseLost, StorageError
@@ -105,7 +105,7 @@ def test_cancelling_ends_every_open_shard_and_takes_leased_ones_back(database: D
         database, tmp_path, settle=lambda _session, _job: None, state=JobState.RUNNING, items=6, shard_size=2
     )
     with database.transaction() as session:
-        claim = leases.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+        claim = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
     assert claim is not None
     with database.transaction() as session:
         leases.settle(session, claim.lease, [ItemResult(item_no=0, state=ItemState.SUCCEEDED)])

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from jobs import leases
+from jobs import claims, leases
+from jobs.claims import Claim
 from jobs.database import Database, now
 from jobs.errors import LeaseLost
-from jobs.leases import Claim, FailedTry, ItemResult
+from jobs.leases import FailedTry, ItemResult
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.states import ItemState, JobState, ShardState
 from tests.factories import make_job
@@ -30,7 +31,7 @@ def add_job(database: Database, **columns: object) -> uuid.UUID:
 
 def claim(database: Database, worker_id: uuid.UUID = WORKER, *, queue: str = "gpu") -> Claim | None:
     with database.transaction() as session:
-        return leases.claim(session, worker_id=worker_id, queue=queue, lease_seconds=30)
+        return claims.claim(session, worker_id=worker_id, queue=queue, lease_seconds=30)
 
 
 def must_claim(database: Database, worker_id: uuid.UUID = WORKER) -> Claim:

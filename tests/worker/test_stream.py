@@ -12,10 +12,10 @@ import torch
 from sqlalchemy import select, update
 from torch import Tensor
 
-from jobs import leases
+from jobs import claims
+from jobs.claims import Claim
 from jobs.database import Database, append
 from jobs.errors import StorageError
-from jobs.leases import Claim
 from jobs.locations import Location
 from jobs.recipes import Recipe
 from jobs.records import ItemErrorRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord
@@ -129,7 +129,7 @@ class Bench:
                     )
                 )
         with self.database.transaction() as session:
-            claim = leases.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+            claim = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
         assert claim is not None
         return claim
 
