@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.schema import Table
 
+from jobs.copy_text import copy_text
 from jobs.records import Record, UtcDateTime
 
 ReadSession = NewType("ReadSession", Session)
@@ -119,15 +120,12 @@ def append(session: Session, record: type[Record], rows: Sequence[Mapping[str, A
         session.execute(insert(table), list(rows))
         return
     names = list(rows[0])
-    bind = [table.c[name].type.dialect_impl(connection.dialect).bind_processor(connection.dialect) for name in names]
     driver = connection.connection.driver_connection
     assert driver is not None
     columns = ", ".join(f'"{name}"' for name in names)
     statement = f"COPY {table.name} ({columns}) FROM STDIN"
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                values = (row[name] for name in names)
-                copy.write_row([b(v) if b is not None else v for b, v in zip(bind, values, strict=True)])
+            copy.write(copy_text(table, names, rows))
     except psycopg.Error as error:  # beside SQLAlchemy's own execution, so beside its own wrapping too
         raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=connection.dialect) from error

@@ -52,10 +52,10 @@ class Location:
         if scheme == Scheme.FILE and not rest.startswith("/"):
             raise _refusal(field, text, "write an absolute path, with three slashes: file:///folder/")
         root, _, key = ("/", "", rest[1:]) if scheme == Scheme.FILE else rest.partition("/")
-        remedy = _fault(Scheme(scheme), root, key)
-        if remedy:
-            raise _refusal(field, text, remedy)
-        return cls(Scheme(scheme), root, key)
+        try:
+            return cls(Scheme(scheme), root, key)
+        except ValueError:
+            raise _refusal(field, text, _fault(Scheme(scheme), root, key) or "") from None
 
     def __str__(self) -> str:
         return f"file:///{self.key}" if self.scheme is Scheme.FILE else f"s3://{self.root}/{self.key}"
@@ -80,11 +80,11 @@ class Location:
         """What lies at `relative` below this folder; raise InvalidRequest if that is no name for anything."""
         if not relative:
             raise _refusal(field, relative, "name an object below the folder")
-        key = self.as_prefix().key + relative
-        remedy = _fault(self.scheme, self.root, key)
-        if remedy:
-            raise _refusal(field, relative, remedy)
-        return Location(self.scheme, self.root, key)
+        key = self._folder_key + relative
+        try:
+            return Location(self.scheme, self.root, key)
+        except ValueError:
+            raise _refusal(field, relative, _fault(self.scheme, self.root, key) or "") from None
 
     def within(self, prefix: Location) -> bool:
         """Whether this lies at or below `prefix`, by whole segments: `catalogue` is not within `cat`.
@@ -93,7 +93,11 @@ class Location:
         """
         if (self.scheme, self.root) != (prefix.scheme, prefix.root):
             return False
-        return self.as_prefix().key.startswith(prefix.as_prefix().key)
+        return self._folder_key.startswith(prefix._folder_key)
+
+    @property
+    def _folder_key(self) -> str:
+        return self.key if self.is_prefix else f"{self.key}/"
 
 
 def check_allowed(location: Location, allowed_prefixes: Sequence[Location], field: str) -> None:
@@ -119,7 +123,7 @@ def _fault(scheme: Scheme, root: str, key: str) -> str | None:
     if fault:
         return fault
     # S3 tells "a//b" from "a/b"; a file system does not, so there two names would be one object.
-    if scheme is Scheme.FILE and "" in key.split("/")[:-1]:
+    if scheme is Scheme.FILE and ("//" in key or key.startswith("/")):
         return "write the path without empty segments (//)"
     return None
 
@@ -129,11 +133,12 @@ def key_fault(key: str) -> str | None:
     if "\0" in key:
         return "remove the NUL character"
     try:
-        size = len(key.encode())
+        size = len(key) if key.isascii() else len(key.encode())
     except UnicodeEncodeError:
         return "use text that can be written as UTF-8"
     if size > MAX_KEY_BYTES:
         return f"use a key of at most {MAX_KEY_BYTES} bytes in UTF-8; this one has {size}"
-    if not {".", ".."}.isdisjoint(key.split("/")):
+    # Most keys have their only dots elsewhere: they need no splitting.
+    if ("./" in key or key.endswith(".")) and not {".", ".."}.isdisjoint(key.split("/")):
         return "write the path without . and .. segments"
     return None

@@ -10,7 +10,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from jobs.locations import key_fault
 
@@ -38,8 +38,7 @@ class BadRowCode(StrEnum):
     ROW_TOO_LONG = "row_too_long"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):  # as Line, made once per line: several times as fast as a frozen dataclass
     """One picture of a manifest."""
 
     row_no: int  # the line as an editor counts it; in CSV, the first line of the record
@@ -67,8 +66,7 @@ class BadLineError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line with its end, or the beginning of one that is too long."""
 
     number: int
@@ -131,7 +129,7 @@ def make_row(line: Line, members: Mapping[str, object]) -> Row:
     if isinstance(nested, dict):  # as we write them
         del rest["attributes"]
         rest.update(nested)
-    return Row(row_no=line.number, product_id=product_id, key=key, attributes=rest)
+    return Row(line.number, product_id, key, rest)
 
 
 def bad_row(line: Line, error: BadLineError) -> BadRow:

@@ -8,6 +8,7 @@ The rule in full is in `docs/keys.md`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import unicodedata
@@ -32,12 +33,9 @@ def output_key(relative: str, extension: str, *, max_bytes: int = MAX_OUTPUT_KEY
     """
     if max_bytes < MIN_OUTPUT_KEY_BYTES:
         raise ValueError(f"{max_bytes} bytes are too few for keys: use an output folder with a shorter name")
-    *folders, name = [_usable(segment) for segment in relative.split("/") if segment] or ["_"]
-    stem = _shortened(_without_ending(name), MAX_SEGMENT_BYTES - MARK_BYTES - len(extension) - 1)
-    folders = [_folder(segment, extension) for segment in folders]
-    if folders and _caseless(folders[0]) == RESERVED_FOLDER:
-        folders[0] = f"_{folders[0]}"
-    return _fitting(folders, f"{stem}.{extension}", max_bytes - MARK_BYTES)
+    folder, _, name = relative.rstrip("/").rpartition("/")
+    stem = _shortened(_without_ending(_usable(name or "_")), MAX_SEGMENT_BYTES - MARK_BYTES - len(extension) - 1)
+    return _fitting(_folders(folder, extension), f"{stem}.{extension}", max_bytes - MARK_BYTES)
 
 
 def files_url(output_url: str, job_id: uuid.UUID) -> str:
@@ -60,13 +58,22 @@ def disambiguate(key: str, source_key: str, item_no: int, n: int = 0) -> str:
     return f"{stem}~{digits}{dot}{extension}"
 
 
+@functools.lru_cache(maxsize=256)  # pictures of one folder come together
+def _folders(path: str, extension: str) -> list[str]:
+    """The names of the folders on the way to a picture. Not to be changed."""
+    folders = [_folder(_usable(segment), extension) for segment in path.split("/") if segment]
+    if folders and _caseless(folders[0]) == RESERVED_FOLDER:
+        folders[0] = f"_{folders[0]}"
+    return folders
+
+
 def _usable(segment: str) -> str:
     """The segment with what no file may be called made harmless."""
     if segment in {".", ".."}:
         return "_" * len(segment)
     if segment.startswith(TEMPORARY_PREFIX):
         segment = f"_{segment}"
-    return UNUSABLE.sub("_", segment)
+    return segment if segment.isprintable() else UNUSABLE.sub("_", segment)
 
 
 def _without_ending(name: str) -> str:
@@ -103,5 +110,7 @@ def _digits(text: str) -> str:
 
 
 def _caseless(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     # As Unicode defines caseless matching: folding takes decomposed text, and may change its form.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())

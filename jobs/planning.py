@@ -6,13 +6,16 @@ where it stopped: no row is planned twice, none is left out. Memory does not gro
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from sqlalchemy import LargeBinary, column, select, values
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs.database import Database, append, now
@@ -30,8 +33,8 @@ from jobs.storage import Storages
 log = structlog.get_logger(__name__)
 
 SHARD_ITEMS = 128  # small enough to share a small job, large enough that claims cost nothing beside the work
-CHUNK_ITEMS = 8 * SHARD_ITEMS  # per transaction
-CHUNK_ROWS = 4 * CHUNK_ITEMS  # rows read at most before what was found is committed
+CHUNK_ITEMS = 32 * SHARD_ITEMS  # per transaction
+CHUNK_ROWS = 2 * CHUNK_ITEMS  # rows read at most before what was found is committed
 BAD_ROWS_NAMED = 100  # in a job's error
 RINGS = 8  # workers woken at once
 
@@ -68,11 +71,24 @@ def plan(database: Database, storages: Storages, lease: JobLease, *, allowed: It
         planner.source, storages, cursor=job.plan_cursor, output_url=job.output_url, allowed=tuple(allowed)
     )
     try:
-        for chunk in _chunks(rows):
-            planner.append(chunk)
+        _pipeline(_chunks(rows), planner.append)
         planner.end()
     except _Stopped:
         log.info("planning_stopped", job_id=str(job.id))
+
+
+def _pipeline(chunks: Iterator[_Chunk], append: Callable[[_Chunk], None]) -> None:
+    """Append chunks in order, each while the next one is being read."""
+    with ThreadPoolExecutor(1, thread_name_prefix="append") as thread:
+        under_way: Future[None] | None = None
+        try:
+            for chunk in chunks:
+                if under_way is not None:
+                    under_way.result()
+                under_way = thread.submit(append, chunk)
+        finally:  # a lease that is lost says more than a source that breaks off
+            if under_way is not None:
+                under_way.result()
 
 
 def _chunks(rows: Iterator[Entry | Refused | PassedOver]) -> Iterator[_Chunk]:
@@ -104,8 +120,19 @@ class _Planner:
         self._extension = request.recipe.format.extension.removeprefix(".")
         self._key_bytes = MAX_KEY_BYTES - len(Location.parse(job.output_url).as_prefix().key.encode())
         self._strict = isinstance(self.source, ManifestSource) and self.source.on_bad_row == "fail"
+        self._look_up_keys = False
 
     def append(self, chunk: _Chunk) -> None:
+        try:
+            self._append(chunk)
+        except IntegrityError:
+            # A key that an earlier chunk has taken: rare, so it is the unique index that finds the first one.
+            if self._look_up_keys:
+                raise
+            self._look_up_keys = True
+            self._append(chunk)
+
+    def _append(self, chunk: _Chunk) -> None:
         with self._database.transaction() as session:
             job = self._hold(session)
             job.plan_cursor = chunk.cursor
@@ -186,17 +213,12 @@ class _Planner:
     def _item_rows(self, session: Session, job_id: uuid.UUID, first: int, entries: list[Entry]) -> list[dict[str, Any]]:
         """Give each entry its number and an output key that no other item of the job has."""
         wanted = [output_key(entry.relative, self._extension, max_bytes=self._key_bytes) for entry in entries]
-        taken = _taken(session, job_id, [fold(key) for key in wanted])
+        digests = list(map(fold, wanted))
+        taken = _taken(session, job_id, digests) if self._look_up_keys else set()
         rows = []
-        for item_no, (entry, key) in enumerate(zip(entries, wanted, strict=True), start=first):
-            digest, tries = fold(key), 0
-            while digest in taken:
-                tries += 1
-                free = disambiguate(key, entry.source_url, item_no, tries)
-                digest = fold(free)
-                taken |= _taken(session, job_id, [digest])
-                if digest not in taken:
-                    key = free
+        for item_no, (entry, key, digest) in enumerate(zip(entries, wanted, digests, strict=True), start=first):
+            if digest in taken:
+                key, digest = self._free_key(session, job_id, item_no, entry, key, taken)
             taken.add(digest)
             rows.append(
                 {
@@ -210,6 +232,17 @@ class _Planner:
                 }
             )
         return rows
+
+    def _free_key(
+        self, session: Session, job_id: uuid.UUID, item_no: int, entry: Entry, key: str, taken: set[bytes]
+    ) -> tuple[str, bytes]:
+        """Return the first key beside `key` that no item has, and its digest."""
+        for tries in itertools.count(1):
+            free = disambiguate(key, entry.source_url, item_no, tries)
+            digest = fold(free)
+            if digest not in taken and not _taken(session, job_id, [digest]):
+                return free, digest
+        raise AssertionError
 
 
 def _taken(session: Session, job_id: uuid.UUID, digests: list[bytes]) -> set[bytes]:

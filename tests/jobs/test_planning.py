@@ -371,3 +371,18 @@ def test_a_job_cancelled_while_it_is_planned_gets_no_further_items(
 def set_state(planner: Planner, job_id: uuid.UUID, state: JobState) -> None:
     with planner.database.transaction() as session:
         session.execute(update(JobRecord).where(JobRecord.id == job_id).values(state=state))
+
+
+def test_keys_collide_across_chunks_too(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "CHUNK_ITEMS", 2)
+    names = ["a.jpg", "b.jpg", "A.png", "c.jpg", "d.jpg", "a.png", "e.jpg", "B.gif"]
+    job_id = planner.add(planner.manifest("".join(json.dumps({"key": name}) + "\n" for name in names)))
+    planner.step()
+    items = planner.items(job_id)
+    assert [item.source_url.rpartition("/")[2] for item in items] == names
+    assert [item.item_no for item in items] == list(range(len(names)))
+    assert len({item.output_key.lower() for item in items}) == len(names)
+    assert [item.output_key for item in items if "~" not in item.output_key] == [
+        "a.webp", "b.webp", "c.webp", "d.webp", "e.webp"
+    ]  # fmt: skip
+    planner.check_shards(job_id)
