@@ -13,7 +13,7 @@ POLL_SECONDS = 2  # how long a caller should wait before it asks for a job again
 DESCRIPTIONS = {
     400: "The body cannot be read.",
     404: "There is no such thing.",
-    409: "The name belongs to something else.",
+    409: "The name belongs to something else, or the state of the thing does not allow this.",
     413: "The body is too large.",
     422: "The request cannot be done as it stands; `errors` names each field, its value and the remedy.",
     500: "Something went wrong here.",
@@ -23,7 +23,7 @@ DESCRIPTIONS = {
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}},
 }
-LOCATION = {"Location": {"description": "Path of the job or style.", "schema": {"type": "string"}}}
+LOCATION = {"Location": {"description": "Path of the job, style or webhook.", "schema": {"type": "string"}}}
 REPLAYED = {
     "Idempotency-Replayed": {
         "description": "`true` where the job had been made before, by an equal request with this key.",

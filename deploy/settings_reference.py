@@ -71,7 +71,9 @@ def _default(field: FieldInfo) -> str:
     if value is None or value == ():
         return "unset"
     # Paths depend on where a process starts and where the packages lie, not on the machine that writes this page.
-    text = str(value).replace(str(BUILT_IN), "worker/weights as installed")
+    text = (str(value).lower() if isinstance(value, bool) else str(value)).replace(
+        str(BUILT_IN), "worker/weights as installed"
+    )
     return f"`{text.replace(str(Path.cwd()), '$PWD')}`"
 
 
@@ -90,6 +92,7 @@ def _kind(annotation: Any) -> str:
         str | None: "text",
         int: "whole number",
         float: "number",
+        bool: "`true`, `false`",
         Path: "path",
         tuple[str, ...]: "texts, by commas",
     }

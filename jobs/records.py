@@ -459,6 +459,6 @@ class WebhookDeliveryRecord(Record):
             postgresql_where=text("state = 'pending'"),
             sqlite_where=text("state = 'pending'"),
         ),
-        Index("ix_webhook_deliveries_webhook_id_id", "webhook_id", "id"),
+        UniqueConstraint("webhook_id", "event_id"),
         Index("ix_webhook_deliveries_event_id", "event_id"),
     )

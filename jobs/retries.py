@@ -23,3 +23,15 @@ class Backoff:
 
 STORAGE = Backoff(attempts=5, base_seconds=0.5, cap_seconds=8)  # on top of the client's own quick retries
 DATABASE = Backoff(attempts=8, base_seconds=0.25, cap_seconds=5)
+
+MINUTE, HOUR = 60, 3600
+# Pauses before each further try of a webhook's message: about a day in all. Most outages are short, some last a night.
+WEBHOOK_SECONDS = (5, 30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR, 4 * HOUR, 7 * HOUR, 10 * HOUR)
+WEBHOOK_JITTER = 0.1  # of each pause, so that what failed together does not come back together
+
+
+def webhook_pause(attempt: int) -> float | None:
+    """Return how many seconds to wait after attempt 1, 2 … of a message; None behind the last."""
+    if attempt > len(WEBHOOK_SECONDS):
+        return None
+    return WEBHOOK_SECONDS[attempt - 1] * random.uniform(1 - WEBHOOK_JITTER, 1 + WEBHOOK_JITTER)

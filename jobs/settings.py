@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(None, description="For S3 servers other than AWS.")
     s3_region: str | None = Field(None, description="Region of the buckets; the client's default if unset.")
     queue: str = Field("gpu", pattern=r"^[a-z][a-z0-9-]*$", description="Class of workers that run jobs.")
+    webhook_allow_private: bool = Field(
+        False,
+        description="Let webhooks lead to private addresses, and use http: for tests and inner networks only.",
+    )
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or for people.")
 
     @field_validator("allowed_prefixes", mode="before")

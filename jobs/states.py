@@ -58,7 +58,7 @@ class DeliveryState(StrEnum):
 
     PENDING = "pending"
     DELIVERED = "delivered"  # the receiver answered 2xx
-    FAILED = "failed"  # every attempt was made, or the webhook was removed
+    FAILED = "failed"  # every attempt was made, or the webhook was disabled
 
 
 SETTLED = tuple(state for state in ItemState if state is not ItemState.PENDING)

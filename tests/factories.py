@@ -14,7 +14,8 @@ from uuid_utils.compat import uuid7
 
 from jobs.database import append, now
 from jobs.recipes import FailurePolicy, PrefixSource, Recipe, fingerprint, sha256_of
-from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
+from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord, WebhookRecord
+from jobs.signing import new_secret
 from jobs.states import ItemState, JobOutcome, JobState, ShardState
 
 TENANT = "default"
@@ -194,6 +195,23 @@ def lease(session: Session, shard: ShardRecord, *, seconds: float = 60) -> uuid.
     )
     session.refresh(shard)
     return worker_id
+
+
+def make_webhook(session: Session, url: str = "https://shop.example/hook", **columns: Any) -> WebhookRecord:
+    """Insert a webhook that wants every event of the tenant."""
+    defaults = {
+        "id": uuid7(),
+        "tenant_id": TENANT,
+        "url": url,
+        "kinds": None,
+        "secrets": [new_secret()],
+        "created_at": now(session),
+        "disabled_at": None,
+    }
+    webhook = WebhookRecord(**defaults | columns)
+    session.add(webhook)
+    session.flush()
+    return webhook
 
 
 def settled_count(shard: ShardRecord) -> int:

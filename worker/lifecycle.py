@@ -30,10 +30,12 @@ from worker.settler import Settler
 from worker.sheet import draw_sheet
 from worker.stages import Stages
 from worker.stream import Stream
+from worker.webhook_sender import WebhookSender
 
 log = structlog.get_logger(__name__)
 
 MAINTENANCE_SECONDS = 10.0
+CALLS_SECONDS = 2.0  # longest wait, when stopping, for calls to webhooks; what is not answered is sent again
 STOP_SECONDS = 60.0  # longest wait for a batch on the device; then its leases expire
 
 
@@ -41,7 +43,8 @@ class WorkerProcess:
     """All threads of one worker.
 
     Two loops look for work: `work` claims shards for the device, `plan` does what one worker does alone for a
-    whole job. A doorbell wakes them; silence is filled by polling, so a dead broker costs latency only.
+    whole job. A doorbell wakes them; silence is filled by polling, so a dead broker costs latency only. A third
+    sends the messages of webhooks.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -77,13 +80,15 @@ class WorkerProcess:
             "work": Loop("work", self._runner.step, poll_seconds=settings.poll_seconds),
             "plan": Loop("plan", self._plan, poll_seconds=settings.poll_seconds),
         }
+        sender = WebhookSender(self._database, allow_private=settings.webhook_allow_private)
+        self._sending = Loop("webhooks", sender.step, poll_seconds=settings.poll_seconds)
         self._device = device
 
     def start(self) -> None:
         """Start every thread."""
         self._settler.start()
         self._heartbeat.start()
-        for loop in self._loops.values():
+        for loop in (*self._loops.values(), self._sending):
             loop.start()
         log.info("worker_ready", worker_id=str(self.worker_id), device=str(self._device), queue=self._settings.queue)
 
@@ -95,7 +100,7 @@ class WorkerProcess:
         """Begin to stop; returns at once. Safe in a signal handler, and to call twice."""
         self._stopping.set()
         self._runner.wind_down()
-        for loop in self._loops.values():
+        for loop in (*self._loops.values(), self._sending):
             loop.stop()
 
     def stop(self) -> None:
@@ -107,6 +112,7 @@ class WorkerProcess:
         self._runner.wind_down()  # for a shard that was claimed while the loop was being stopped
         settled = self._settler.wait_until_idle(max(0.0, until - time.monotonic()))
         self._heartbeat.stop()
+        self._sending.join(CALLS_SECONDS)
         self._doorbell.close()
         log.info("worker_stopped", worker_id=str(self.worker_id), settled=settled)
 
