@@ -53,7 +53,7 @@ class BadRow:
     """A line of a manifest that can be no row."""
 
     row_no: int
-    code: BadRowCode
+    code: str  # a BadRowCode, or why planning refused the key of a whole row
     message: str  # what was got and what to write instead
     text: str  # the beginning of the line, made printable
 
