@@ -262,7 +262,17 @@ def test_a_cut_jpeg_with_an_end_marker_is_refused_and_never_half_grey() -> None:
 
 
 def test_a_jpeg_that_lost_nothing_but_its_end_marker_is_whole() -> None:
-    assert (decode(EACH["jpeg"][:-2], LIMITS).pixels == decode(EACH["jpeg"], LIMITS).pixels).all()
+    for lost in (1, 2):
+        assert (decode(EACH["jpeg"][:-lost], LIMITS).pixels == decode(EACH["jpeg"], LIMITS).pixels).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 4}, {"optimize": True}])
+def test_a_jpeg_that_lost_its_last_few_bytes_is_refused_or_whole(options: dict[str, object]) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    whole = files.saved(noise, "JPEG", **options)
+    for lost in range(3, 40):
+        with suppress(ImageRejected):
+            assert (decode(whole[:-lost], LIMITS).pixels == decode(whole, LIMITS).pixels).all(), f"{lost} bytes short"
 
 
 # Refused by what they are -----------------------------------------------------------------------------------
