@@ -381,6 +381,14 @@ def test_bombs_are_refused_in_little_memory() -> None:
     assert int(peak.removeprefix("peak ")) < 40
 
 
+@pytest.mark.parametrize(("side", "repeats"), [(8, 300), (7000, 60)])
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused(side: int, repeats: int) -> None:
+    whole = files.saved(Image.new("RGB", (side, side)), "JPEG", progressive=True)
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    assert decode(whole, LIMITS).width == side
+    assert refusal(whole[:-2] + repeats * last_scan + b"\xff\xd9").code == ErrorCode.UNSUPPORTED_FORMAT
+
+
 # Hostile bytes ----------------------------------------------------------------------------------------------
 
 

@@ -25,10 +25,12 @@ _EOI, _SOS = 0xD9, 0xDA
 _END_MARKER = b"\xff\xd9"
 
 # Chosen: far above what files need (100 MB of full segments are 1,600), far below what keeps a thread busy
-# for a second. Real progressive files have about ten scans, and each one costs a pass over all pixels.
+# for a second. Real progressive files have about ten scans, and each one costs a pass over all pixels: 40 over the
+# largest picture take two seconds.
 _MAX_SEGMENTS = 10_000
 _MAX_JUNK_BYTES = 65_536
 _MAX_SCANS = 200
+_MAX_SCANNED_PIXELS = 2_000_000_000
 # What stands in for the end marker: libjpeg reads up to 8 bytes ahead of the last block. Two of them, chosen so that
 # blocks which are read from one and from the other differ in colour: of 500 scans cut in their last bytes, each did.
 _ZEROS, _STRIPES = bytes(16), b"\xaa" * 16
@@ -39,9 +41,13 @@ class _Frame:
     kind: int  # the SOF marker's second byte
     bits: int
     height: int
+    width: int
     components: int
     scan_components: int  # of the first scan
     scan_start: int  # offset of its entropy-coded data
+
+    def most_scans(self) -> int:
+        return min(_MAX_SCANS, _MAX_SCANNED_PIXELS // (self.width * self.height or 1))
 
 
 def open_jpeg(data: bytes) -> Opened:
@@ -55,13 +61,12 @@ def open_jpeg(data: bytes) -> Opened:
         )
     if not frame.height:
         raise ImageRejected(ErrorCode.UNSUPPORTED_FORMAT, "the JPEG gives its height only behind its picture")
-    if data.count(b"\xff\xda", frame.scan_start) > _MAX_SCANS:
-        raise ImageRejected(ErrorCode.UNSUPPORTED_FORMAT, f"the JPEG has more than {_MAX_SCANS} scans")
     scan_end = _scan_end(data, frame)
     marked = scan_end is None or data.startswith(_END_MARKER, scan_end)
     image = _padded(data, scan_end, _ZEROS)
 
     def load(enough_px: int | None) -> Image.Image:
+        _check_scans(data, frame)
         picture = _load(image, enough_px)
         # Without an end marker nothing says that the scan is complete. Then no pixel depends on what follows it.
         if not marked and _differ(picture, _load(_padded(data, scan_end, _STRIPES), enough_px)):
@@ -109,11 +114,21 @@ def _read_frame(data: bytes) -> _Frame:
                 kind=kind,
                 bits=frame[0],
                 height=int.from_bytes(frame[1:3], "big"),
+                width=int.from_bytes(frame[3:5], "big"),
                 components=frame[5],
                 scan_components=segment[0],
                 scan_start=position,
             )
     raise ImageRejected(ErrorCode.CORRUPT_IMAGE, f"the JPEG has more than {_MAX_SEGMENTS} segments before its picture")
+
+
+def _check_scans(data: bytes, frame: _Frame) -> None:
+    """Refuse a JPEG that goes over its pixels again and again. Its size has passed the limits by now."""
+    scans, most = 1 + data.count(b"\xff\xda", frame.scan_start), frame.most_scans()
+    if scans > most:
+        raise ImageRejected(
+            ErrorCode.UNSUPPORTED_FORMAT, f"the JPEG has {scans} scans; of one of its size at most {most} are read"
+        )
 
 
 def _scan_end(data: bytes, frame: _Frame) -> int | None:
