@@ -109,6 +109,9 @@ def test_a_style_is_named_and_then_used_by_its_name(running_api: RunningApi, she
 
     assert job["recipe"]["style"] == "autumn"
     assert "autumn" in shell("styles", "list").out
+    assert "autumn" in shell("styles").out
+    assert [style["name"] for style in shell("styles", "--json").json] == ["autumn"]
+    assert "Commands:" in shell("styles", "--help").out
     assert [style["name"] for style in shell("styles", "list", "--json").json] == ["autumn"]
 
 
