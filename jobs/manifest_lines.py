@@ -83,14 +83,15 @@ class Line:
         """Return the line; raise BadLineError if it is not the whole of a line of UTF-8 text."""
         if self.too_long:
             raise BadLineError(BadRowCode.ROW_TOO_LONG, f"the line has more than {MAX_ROW_BYTES} bytes: shorten it")
-        if b"\0" in self.data:
-            raise BadLineError(BadRowCode.BROKEN_LINE, "the line contains a NUL character: remove it")
         try:
-            return self.data.decode()
+            text = self.data.decode()
         except UnicodeDecodeError as error:
             byte, position = self.data[error.start], error.start + 1
             message = f"line {self.number} is not UTF-8 (byte 0x{byte:02x} at position {position}): save it as UTF-8"
             raise BadLineError(BadRowCode.WRONG_ENCODING, message) from error
+        if "\0" in text:
+            raise BadLineError(BadRowCode.BROKEN_LINE, "the line contains a NUL character: remove it")
+        return text
 
 
 class Lines:
