@@ -79,6 +79,7 @@ def test_a_stack_comes_up_stops_without_a_trace_and_comes_up_again(tmp_path: Pat
         assert f"another stack (process {launcher.pid}) holds {tmp_path}" in refused.stderr
 
         worker = next(pid for pid, line in running.items() if "-m worker" in line)
+        assert f"TMPDIR={run_folder(tmp_path)}\0" in Path(f"/proc/{worker}/environ").read_text()
         os.kill(worker, signal.SIGKILL)
         read_until(launcher, "worker ended with exit code -9")
 
