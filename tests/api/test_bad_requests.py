@@ -226,6 +226,19 @@ def test_a_body_that_is_no_json_object_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("parts", "field", "remedy"),
+    [
+        ({"data": {"name": "Dark & Moody"}, "files": {"references": b"x"}}, "name", "use text that matches"),
+        ({"data": {"name": "dusk", "references": "look.jpg"}}, "references", "upload a file"),
+    ],
+)
+def test_the_remedy_is_said_in_our_words(api: httpx.Client, parts: dict[str, Any], field: str, remedy: str) -> None:
+    [error] = api.post("/v1/styles", **parts).json()["errors"]
+    assert error["field"] == field
+    assert error["remedy"].startswith(remedy)
+
+
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "schl\u00fcssel"])
 def test_an_unusable_idempotency_key_is_refused(api: httpx.Client, job_request: dict[str, Any], key: str) -> None:
     headers = {b"Idempotency-Key": key.encode("latin-1")}
