@@ -81,7 +81,7 @@ def _answer_jobs_error(request: Request, error: Exception) -> JSONResponse:
         status,
         code=str(error.code),
         detail=str(error),
-        errors=[Fault(field=each.field, value=shown(each.value), remedy=each.remedy) for each in problems],
+        errors=[Fault(field=_printable(each.field), value=shown(each.value), remedy=each.remedy) for each in problems],
         retryable=error.retryable,
     )
 

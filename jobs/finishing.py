@@ -16,7 +16,7 @@ from jobs.database import Database, now, storable
 from jobs.errors import LeaseLost, StorageError
 from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, hold
 from jobs.locations import Location
-from jobs.manifests import BadRow, BadRowCode, bad_row_line, encode_line, manifest_line
+from jobs.manifests import BadRow, bad_row_line, encode_line, manifest_line
 from jobs.moves import move
 from jobs.output_keys import files_url
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord
@@ -151,4 +151,4 @@ def _bad_rows(database: Database, job_id: uuid.UUID) -> Iterator[BadRow]:
             .execution_options(yield_per=PAGE)
         )
         for row in rows:
-            yield BadRow(row_no=row.row_no, code=BadRowCode(row.code), message=row.message, text=row.text)
+            yield BadRow(row_no=row.row_no, code=row.code, message=row.message, text=row.text)

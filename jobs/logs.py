@@ -53,7 +53,13 @@ def _handler(log_format: LogFormat, shared: list[Processor]) -> logging.Handler:
     last: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                timestamp_key="at",
+                exception_formatter=structlog.dev.plain_traceback,  # rich's shows every local variable, for seconds
+            )
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

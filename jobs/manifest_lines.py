@@ -52,7 +52,7 @@ class BadRow:
     """A line of a manifest that can be no row."""
 
     row_no: int
-    code: BadRowCode
+    code: str  # a BadRowCode, or why planning refused the key of a whole row
     message: str  # what was got and what to write instead
     text: str  # the beginning of the line, made printable
 
@@ -81,14 +81,15 @@ class Line(NamedTuple):
         """Return the line; raise BadLineError if it is not the whole of a line of UTF-8 text."""
         if self.too_long:
             raise BadLineError(BadRowCode.ROW_TOO_LONG, f"the line has more than {MAX_ROW_BYTES} bytes: shorten it")
-        if b"\0" in self.data:
-            raise BadLineError(BadRowCode.BROKEN_LINE, "the line contains a NUL character: remove it")
         try:
-            return self.data.decode()
+            text = self.data.decode()
         except UnicodeDecodeError as error:
             byte, position = self.data[error.start], error.start + 1
             message = f"line {self.number} is not UTF-8 (byte 0x{byte:02x} at position {position}): save it as UTF-8"
             raise BadLineError(BadRowCode.WRONG_ENCODING, message) from error
+        if "\0" in text:
+            raise BadLineError(BadRowCode.BROKEN_LINE, "the line contains a NUL character: remove it")
+        return text
 
 
 class Lines:

@@ -237,4 +237,5 @@ def _settings(folder: DataFolder, *, port: int, allowed: Sequence[str]) -> dict[
         "RESTYLE_HOST": HOST,
         "RESTYLE_PORT": str(port),
         "RESTYLE_LOG_FORMAT": "json",
+        "TMPDIR": str(folder.broker_socket.parent),  # what a killed process leaves there goes with the folder
     }

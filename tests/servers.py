@@ -31,8 +31,8 @@ import psycopg
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-START_SECONDS = 30.0  # generous: shared two-core machines
-STOP_SECONDS = 10.0
+START_SECONDS = 90.0  # generous: shared two-core machines, and workers that load torch
+STOP_SECONDS = 30.0
 PROBE_PAUSE_SECONDS = 0.02
 
 # Waits until its input closes, as the kernel sees to when the parent ends, even by SIGKILL; then ends what

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=90)
 
 
 def pins() -> dict[str, str]:

@@ -14,9 +14,21 @@ from restyle.sources import read_references
 from restyle.summary import print_json, print_table
 
 
-@click.group()
+class ListsByDefault(click.Group):
+    """Takes `restyle styles` for `restyle styles list`, with its options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ListsByDefault)
 def styles() -> None:
-    """List styles, or add one. A style is a look, taken from one or several reference pictures."""
+    """List styles, or add one. A style is a look, taken from one or several reference pictures.
+
+    Without a command it lists them.
+    """
 
 
 @styles.command("list")

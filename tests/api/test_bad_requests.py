@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -184,13 +185,27 @@ def test_a_number_that_json_does_not_know_is_refused_like_any_other(
     assert answer.json()["errors"][0]["field"] == "recipe.parameters.strength"
 
 
-@pytest.mark.parametrize("text", ["\\ud800", "\\u0000"])
-def test_text_that_no_database_takes_is_refused(api: httpx.Client, job_request: dict[str, Any], text: str) -> None:
-    content = '{"recipe": {"model": "%s"}, "source": {"type": "prefix", "url": "s3://%s/"}, "%s": 1}'.replace(
-        "%s", text
-    )
-    answer = api.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
+@pytest.mark.parametrize("text", ["\ud800", "\0"])
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ("recipe.model", "TEXT", "recipe.model"),
+        ("recipe", {"model": "reinhard", "style": "TEXT"}, "recipe.style"),
+        ("recipe.parameters", {"TEXT": 1}, "recipe.parameters."),
+        ("recipe.parameters", {"strength": "TEXT"}, "recipe.parameters.strength"),
+        ("source.url", f"{OWN}/TEXT/", "source.url"),
+        ("source", {"type": "manifest", "url": f"{OWN}/spring.csv", "base_url": f"{OWN}/TEXT/"}, "source.base_url"),
+        ("output_url", f"{OWN}/TEXT/", "output_url"),
+        ("TEXT", 1, ""),
+    ],
+)
+def test_text_that_no_database_takes_is_refused(
+    api: httpx.Client, job_request: dict[str, Any], storage_folder: Path, path: str, value: Any, field: str, text: str
+) -> None:
+    body = json.dumps(changed(job_request, path, value, storage_folder)).replace("TEXT", json.dumps(text)[1:-1])
+    answer = api.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"].startswith(field)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +224,19 @@ def test_a_body_that_is_no_json_object_is_refused(
 ) -> None:
     answer = api.post("/v1/jobs", content=content, headers={"Content-Type": media_type})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("parts", "field", "remedy"),
+    [
+        ({"data": {"name": "Dark & Moody"}, "files": {"references": b"x"}}, "name", "use text that matches"),
+        ({"data": {"name": "dusk", "references": "look.jpg"}}, "references", "upload a file"),
+    ],
+)
+def test_the_remedy_is_said_in_our_words(api: httpx.Client, parts: dict[str, Any], field: str, remedy: str) -> None:
+    [error] = api.post("/v1/styles", **parts).json()["errors"]
+    assert error["field"] == field
+    assert error["remedy"].startswith(remedy)
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "schl\u00fcssel"])

@@ -100,6 +100,19 @@ def test_the_manifest_and_the_errors_file_say_what_became_of_each_item(database:
     assert note["bad_row"]["row_no"] == 9
 
 
+@pytest.mark.parametrize("code", ["location_invalid", "source_not_allowed", "key_in_output", "of_a_later_release"])
+def test_a_bad_row_of_any_code_is_noted_in_the_errors_file(database: Database, tmp_path: Path, code: str) -> None:
+    def settle(session: Any, job: JobRecord) -> None:
+        make_results(session, job, [0])
+        session.add(BadRowRecord(job_id=job.id, row_no=9, code=code, message="choose another", text="../secret.jpg"))
+
+    job_id = add_job(database, tmp_path, settle=settle, state=JobState.FINISHING, items=1)
+    step(database)
+    assert get_job(database, job_id).state is JobState.ENDED
+    [note] = lines(tmp_path, job_id, "errors.jsonl")
+    assert note["bad_row"]["code"] == code
+
+
 def test_cancelling_ends_every_open_shard_and_takes_leased_ones_back(database: Database, tmp_path: Path) -> None:
     job_id = add_job(
         database, tmp_path, settle=lambda _session, _job: None, state=JobState.RUNNING, items=6, shard_size=2

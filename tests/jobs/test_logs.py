@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 SCRIPT = """
 import logging, sys, warnings
 import structlog
@@ -19,6 +21,7 @@ logging.getLogger("uvicorn.error").warning("started on %s", "8000", extra={"colo
 logging.getLogger("botocore.hooks").info("left out")
 logging.getLogger("mine").debug("left out")
 warnings.warn("old", DeprecationWarning)
+secret = "hunter2"
 try:
     1 / 0
 except ZeroDivisionError:
@@ -42,6 +45,11 @@ def test_every_line_is_one_json_object_whoever_wrote_it() -> None:
     assert (library["event"], library["logger"], library["colour"]) == ("started on 8000", "uvicorn.error", "red")
     assert "DeprecationWarning: old" in warning["event"]
     assert "ZeroDivisionError" in failure["exception"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_traceback_tells_no_values(log_format: str) -> None:
+    assert "hunter2" not in "\n".join(run(log_format))
 
 
 def test_lines_for_people_say_the_same() -> None:

@@ -226,6 +226,12 @@ def test_a_line_that_is_not_utf8_is_named_and_reading_goes_on(form: ManifestForm
     assert "\ufffd" in wrong.text
 
 
+def test_a_manifest_in_utf16_is_told_to_be_saved_as_utf8() -> None:
+    with pytest.raises(SourceRefused, match="line 1 is not UTF-8"):
+        read("key,colour\na.jpg,red\n".encode("utf-16"), CSV)
+    assert bad('{"key":"a.jpg"}\n'.encode("utf-16"), JSONL)[0] == (1, "wrong_encoding")
+
+
 def test_a_broken_byte_inside_a_quoted_field_costs_the_whole_record_and_no_other() -> None:
     data = b'key,note\na.jpg,"first\nsec\xe9nd\nb.jpg,third"\nc.jpg,x\n'
     assert [row.row_no for row in read(data, CSV)] == [2, 5]

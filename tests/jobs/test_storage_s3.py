@@ -152,7 +152,7 @@ def faulty() -> Iterator[Storage]:
         thread.start()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("jobs.storage_s3.ATTEMPTS", 1)
-            patch.setattr("jobs.storage_s3.READ_SECONDS", 0.2)
+            patch.setattr("jobs.storage_s3.READ_SECONDS", 2.0)  # every fault but two must be answered within it
             storages = stack.enter_context(storages_for(f"http://127.0.0.1:{server.server_port}"))
         yield storages.at(Location.parse("s3://shop/"))
         server.hold.set()  # type: ignore[attr-defined]

@@ -109,6 +109,9 @@ def test_a_style_is_named_and_then_used_by_its_name(running_api: RunningApi, she
 
     assert job["recipe"]["style"] == "autumn"
     assert "autumn" in shell("styles", "list").out
+    assert "autumn" in shell("styles").out
+    assert [style["name"] for style in shell("styles", "--json").json] == ["autumn"]
+    assert "Commands:" in shell("styles", "--help").out
     assert [style["name"] for style in shell("styles", "list", "--json").json] == ["autumn"]
 
 
@@ -262,7 +265,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(running_api: RunningApi) -> No
         assert watching.stderr is not None
         assert "0 of 2" in watching.stderr.readline()
         watching.send_signal(signal.SIGINT)
-        _, err = watching.communicate(timeout=20)
+        _, err = watching.communicate(timeout=90)
 
     assert watching.returncode == 130
     assert "the job goes on" in err
@@ -276,7 +279,7 @@ def test_a_reader_that_leaves_causes_no_traceback(running_api: RunningApi) -> No
         job_id = str(make_job(session, state=JobState.RUNNING, items=3000).id)
     line = f"{sys.executable} -m restyle items {job_id} --json --api {running_api.url} | head -n 1"
 
-    piped = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=20, check=True)
+    piped = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=90, check=True)
 
     assert json.loads(piped.stdout)["item_no"] == 0
     assert piped.stderr == ""
@@ -290,7 +293,7 @@ def test_a_launcher_becomes_the_program_that_it_names(tmp_path: Path) -> None:
     environment = os.environ | {"RESTYLE_DATABASE_URL": f"sqlite:///{database}", "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-P", "-m", "restyle", "migrate"]
 
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90)
 
     assert done.returncode == 0, done.stderr
     assert database.stat().st_size > 0
@@ -306,7 +309,7 @@ def test_progress_goes_to_stderr_only() -> None:
     job_id = "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60"
     with answering((200, {}, running), (200, {}, ended)) as (url, _):
         command = [sys.executable, "-m", "restyle", "watch", job_id, "--json", "--api", url]
-        watched = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        watched = subprocess.run(command, capture_output=True, text=True, timeout=90)
 
     assert watched.returncode == 3
     assert json.loads(watched.stdout)["outcome"] == "partial"

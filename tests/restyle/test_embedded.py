@@ -60,25 +60,26 @@ def processes_of(data: Path) -> dict[int, str]:
 @pytest.mark.system
 def test_a_stack_comes_up_stops_without_a_trace_and_comes_up_again(tmp_path: Path) -> None:
     with up(tmp_path) as (launcher, url):
-        assert httpx.get(f"{url}/readyz", trust_env=False).json()["ready"]
+        assert httpx.get(f"{url}/readyz", trust_env=False, timeout=60).json()["ready"]
         running = processes_of(tmp_path)
         names = " ".join(running.values())
         assert all(name in names for name in ("valkey-server", "-m api", "-m worker"))
 
         launcher.send_signal(signal.SIGINT)
         read_until(launcher, "stopped")
-        assert launcher.wait(30) == 0
+        assert launcher.wait(90) == 0
         assert processes_of(tmp_path) == {}
         assert not run_folder(tmp_path).exists()
 
     with up(tmp_path) as (launcher, url):
         running = processes_of(tmp_path)
         second = [sys.executable, "-m", "restyle", "up", "--data", str(tmp_path), "--port", str(free_port())]
-        refused = subprocess.run(second, capture_output=True, text=True, timeout=30)
+        refused = subprocess.run(second, capture_output=True, text=True, timeout=90)
         assert refused.returncode == 1
         assert f"another stack (process {launcher.pid}) holds {tmp_path}" in refused.stderr
 
         worker = next(pid for pid, line in running.items() if "-m worker" in line)
+        assert f"TMPDIR={run_folder(tmp_path)}\0" in Path(f"/proc/{worker}/environ").read_text()
         os.kill(worker, signal.SIGKILL)
         read_until(launcher, "worker ended with exit code -9")
 

@@ -78,7 +78,7 @@ def test_a_death_is_told_with_the_last_lines_of_the_log(tmp_path: Path) -> None:
     child = process([sys.executable, "-c", code], tmp_path / "log")
     child.start()
 
-    assert child.wait(10) == 3
+    assert child.wait(60) == 3
     message = str(ProcessDied(child))
     assert "exit code 3" in message
     assert "line 99" in message
@@ -90,12 +90,12 @@ def test_a_word_of_an_earlier_run_is_not_heard_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     earlier = process([sys.executable, "-c", "print('ready')"], log)
     earlier.start()
-    earlier.wait(10)
+    earlier.wait(60)
     assert earlier.said("ready")
 
     silent = process([sys.executable, "-c", "pass"], log)
     silent.start()
-    silent.wait(10)
+    silent.wait(60)
 
     assert not silent.said("ready")
 

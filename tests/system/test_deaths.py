@@ -16,12 +16,15 @@ from worker.images import decode
 pytestmark = pytest.mark.system
 
 ITEMS = 200
+SIDE_PX = 480
+# Results are recorded about once a second: on one thread, the fastest machine needs some seconds for all of them.
+SLOWLY = {"RESTYLE_CODEC_THREADS": "1"}
 
 
 def enqueue_200(system: System) -> str:
     """Start a job of 200 pictures that takes some seconds."""
     for number in range(ITEMS):
-        system.put(f"{number:03d}.jpg", pictures.jpeg(number, width=320, height=320))
+        system.put(f"{number:03d}.jpg", pictures.jpeg(number, width=SIDE_PX, height=SIDE_PX))
     return system.api.enqueue(unchanged(system))
 
 
@@ -31,13 +34,13 @@ def check_every_output(system: System, job_id: str) -> None:
     assert [item["item_no"] for item in items] == list(range(ITEMS))
     for item in items:
         assert item["state"] == "succeeded", item
-        source = pictures.jpeg(item["item_no"], width=320, height=320)
+        source = pictures.jpeg(item["item_no"], width=SIDE_PX, height=SIDE_PX)
         output = decode(read(system, item["output_url"]), LIMITS)
         assert np.array_equal(output.pixels, decode(source, LIMITS).pixels)
 
 
 def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(system: System) -> None:
-    worker = system.start_worker()
+    worker = system.start_worker(**SLOWLY)
     job_id = enqueue_200(system)
     system.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
     worker.kill()
@@ -50,7 +53,7 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(system: System)
 
 
 def test_a_broker_that_dies_and_comes_back_empty_costs_no_item(system: System) -> None:
-    system.start_worker()
+    system.start_worker(**SLOWLY)
     job_id = enqueue_200(system)
     system.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
     system.broker.kill()
@@ -73,7 +76,7 @@ def test_a_job_needs_no_broker_at_all(embedded: System) -> None:
 
 
 def test_a_worker_asked_to_stop_settles_gives_back_and_burns_no_attempt(system: System) -> None:
-    worker = system.start_worker(RESTYLE_LEASE_SECONDS="60")
+    worker = system.start_worker(RESTYLE_LEASE_SECONDS="60", **SLOWLY)
     job_id = enqueue_200(system)
     system.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
     worker.stop()
@@ -89,7 +92,7 @@ def test_a_worker_asked_to_stop_settles_gives_back_and_burns_no_attempt(system: 
 
 
 def test_a_worker_that_sleeps_through_its_lease_records_nothing_afterwards(system: System) -> None:
-    zombie = system.start_worker()
+    zombie = system.start_worker(**SLOWLY)
     job_id = enqueue_200(system)
     system.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
     zombie.send(signal.SIGSTOP)

@@ -204,6 +204,7 @@ def one_of_each() -> dict[str, bytes]:
         "avif": saved(array, "AVIF", quality=95, speed=10, subsampling="4:4:4"),
         "tiff": saved(array, "TIFF", compression="tiff_lzw"),
         "tiff raw": saved(rgba, "TIFF"),
+        "tiff jpeg": saved(array, "TIFF", compression="jpeg", quality=98),
         "bmp": saved(array, "BMP"),
         "gif": saved(Image.fromarray(array).quantize(64), "GIF"),
     }

@@ -246,11 +246,15 @@ def test_a_png_whose_compressed_pixels_end_early_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", EACH)
-@pytest.mark.parametrize("kept", [0.5, 0.8])
-def test_a_cut_file_is_refused_and_never_half_a_picture(name: str, kept: float) -> None:
-    data = EACH[name]
-    code = refusal(data[: int(len(data) * kept)]).code
-    assert code in {ErrorCode.TRUNCATED, ErrorCode.CORRUPT_IMAGE}
+def test_a_file_cut_anywhere_is_truncated_or_whole_and_never_half_a_picture(name: str) -> None:
+    data, whole = EACH[name], decode(EACH[name], LIMITS)
+    for length in range(20, len(data), 1 + len(data) // 300):  # what is shorter may be anything
+        try:
+            picture = decode(data[:length], LIMITS)
+        except ImageRejected as refused:
+            assert refused.code == ErrorCode.TRUNCATED, f"{length} of {len(data)} bytes: {refused}"  # noqa: PT017
+        else:
+            assert (picture.pixels == whole.pixels).all(), f"{length} of {len(data)} bytes"
 
 
 def test_a_cut_jpeg_with_an_end_marker_is_refused_and_never_half_grey() -> None:
@@ -262,7 +266,17 @@ def test_a_cut_jpeg_with_an_end_marker_is_refused_and_never_half_grey() -> None:
 
 
 def test_a_jpeg_that_lost_nothing_but_its_end_marker_is_whole() -> None:
-    assert (decode(EACH["jpeg"][:-2], LIMITS).pixels == decode(EACH["jpeg"], LIMITS).pixels).all()
+    for lost in (1, 2):
+        assert (decode(EACH["jpeg"][:-lost], LIMITS).pixels == decode(EACH["jpeg"], LIMITS).pixels).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 4}, {"optimize": True}])
+def test_a_jpeg_that_lost_its_last_few_bytes_is_refused_or_whole(options: dict[str, object]) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    whole = files.saved(noise, "JPEG", **options)
+    for lost in range(3, 40):
+        with suppress(ImageRejected):
+            assert (decode(whole[:-lost], LIMITS).pixels == decode(whole, LIMITS).pixels).all(), f"{lost} bytes short"
 
 
 # Refused by what they are -----------------------------------------------------------------------------------
@@ -365,6 +379,14 @@ def test_bombs_are_refused_in_little_memory() -> None:
     *codes, peak = done.stdout.splitlines()
     assert codes == ["too_many_pixels"] * 7 + ["truncated"]
     assert int(peak.removeprefix("peak ")) < 40
+
+
+@pytest.mark.parametrize(("side", "repeats"), [(8, 300), (7000, 60)])
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused(side: int, repeats: int) -> None:
+    whole = files.saved(Image.new("RGB", (side, side)), "JPEG", progressive=True)
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    assert decode(whole, LIMITS).width == side
+    assert refusal(whole[:-2] + repeats * last_scan + b"\xff\xd9").code == ErrorCode.UNSUPPORTED_FORMAT
 
 
 # Hostile bytes ----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageChops
 from PIL.JpegImagePlugin import JpegImageFile
 
 from jobs.errors import ErrorCode, ImageRejected
@@ -22,14 +22,18 @@ _SEQUENTIAL = {0xC0, 0xC1}
 _DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended, progressive; the last two arithmetic
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _EOI, _SOS = 0xD9, 0xDA
+_END_MARKER = b"\xff\xd9"
 
 # Chosen: far above what files need (100 MB of full segments are 1,600), far below what keeps a thread busy
-# for a second. Real progressive files have about ten scans, and each one costs a pass over all pixels.
+# for a second. Real progressive files have about ten scans, and each one costs a pass over all pixels: 40 over the
+# largest picture take two seconds.
 _MAX_SEGMENTS = 10_000
 _MAX_JUNK_BYTES = 65_536
 _MAX_SCANS = 200
-# Zeros that stand in for the end marker: libjpeg reads up to 8 bytes ahead of the last block.
-_PADDING = bytes(16)
+_MAX_SCANNED_PIXELS = 2_000_000_000
+# What stands in for the end marker: libjpeg reads up to 8 bytes ahead of the last block. Two of them, chosen so that
+# blocks which are read from one and from the other differ in colour: of 500 scans cut in their last bytes, each did.
+_ZEROS, _STRIPES = bytes(16), b"\xaa" * 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +41,13 @@ class _Frame:
     kind: int  # the SOF marker's second byte
     bits: int
     height: int
+    width: int
     components: int
     scan_components: int  # of the first scan
     scan_start: int  # offset of its entropy-coded data
+
+    def most_scans(self) -> int:
+        return min(_MAX_SCANS, _MAX_SCANNED_PIXELS // (self.width * self.height or 1))
 
 
 def open_jpeg(data: bytes) -> Opened:
@@ -53,15 +61,17 @@ def open_jpeg(data: bytes) -> Opened:
         )
     if not frame.height:
         raise ImageRejected(ErrorCode.UNSUPPORTED_FORMAT, "the JPEG gives its height only behind its picture")
-    if data.count(b"\xff\xda", frame.scan_start) > _MAX_SCANS:
-        raise ImageRejected(ErrorCode.UNSUPPORTED_FORMAT, f"the JPEG has more than {_MAX_SCANS} scans")
-    image = JpegImageFile(io.BytesIO(_without_end_marker(data, frame)))
+    scan_end = _scan_end(data, frame)
+    marked = scan_end is None or data.startswith(_END_MARKER, scan_end)
+    image = _padded(data, scan_end, _ZEROS)
 
     def load(enough_px: int | None) -> Image.Image:
-        if enough_px:
-            image.draft(None, (enough_px, enough_px))
-        image.load()
-        return image
+        _check_scans(data, frame)
+        picture = _load(image, enough_px)
+        # Without an end marker nothing says that the scan is complete. Then no pixel depends on what follows it.
+        if not marked and _differ(picture, _load(_padded(data, scan_end, _STRIPES), enough_px)):
+            raise ImageRejected(ErrorCode.TRUNCATED, f"the JPEG ends after {len(data)} bytes, inside its picture")
+        return picture
 
     return Opened(
         format="jpeg",
@@ -104,6 +114,7 @@ def _read_frame(data: bytes) -> _Frame:
                 kind=kind,
                 bits=frame[0],
                 height=int.from_bytes(frame[1:3], "big"),
+                width=int.from_bytes(frame[3:5], "big"),
                 components=frame[5],
                 scan_components=segment[0],
                 scan_start=position,
@@ -111,16 +122,41 @@ def _read_frame(data: bytes) -> _Frame:
     raise ImageRejected(ErrorCode.CORRUPT_IMAGE, f"the JPEG has more than {_MAX_SEGMENTS} segments before its picture")
 
 
-def _without_end_marker(data: bytes, frame: _Frame) -> bytes:
-    """Replace the end marker after a single sequential scan by a few zeros.
+def _check_scans(data: bytes, frame: _Frame) -> None:
+    """Refuse a JPEG that goes over its pixels again and again. Its size has passed the limits by now."""
+    scans, most = 1 + data.count(b"\xff\xda", frame.scan_start), frame.most_scans()
+    if scans > most:
+        raise ImageRejected(
+            ErrorCode.UNSUPPORTED_FORMAT, f"the JPEG has {scans} scans; of one of its size at most {most} are read"
+        )
+
+
+def _scan_end(data: bytes, frame: _Frame) -> int | None:
+    """Find where a single sequential scan ends, at the latest where the file does; None if there is more to read.
 
     libjpeg fills what a scan lacks with grey as soon as it meets a marker, and says so only in a warning that
     Pillow drops. Without the marker it asks for more bytes, which is an error; a complete scan needs none.
     Files with several scans (all progressive ones) are read up to their end marker, so theirs has to stay.
     """
     if frame.kind not in _SEQUENTIAL or frame.scan_components != frame.components:
-        return data
+        return None
     end = _END_OF_SCAN.search(data, frame.scan_start)
     if end is None:
-        return data + _PADDING  # perhaps only the end marker is missing: the scan itself decides
-    return data[: end.start()] + _PADDING if end.group(1)[0] == _EOI else data
+        return len(data.rstrip(b"\xff"))  # half a marker, perhaps
+    return end.start() if end.group(1)[0] == _EOI else None
+
+
+def _padded(data: bytes, scan_end: int | None, padding: bytes) -> JpegImageFile:
+    """Open a JPEG with padding in place of all that follows its scan."""
+    return JpegImageFile(io.BytesIO(data if scan_end is None else data[:scan_end] + padding))
+
+
+def _load(image: JpegImageFile, enough_px: int | None) -> Image.Image:
+    if enough_px:
+        image.draft(None, (enough_px, enough_px))
+    image.load()
+    return image
+
+
+def _differ(one: Image.Image, other: Image.Image) -> bool:
+    return any(ImageChops.difference(*bands).getbbox() for bands in zip(one.split(), other.split(), strict=True))

@@ -17,6 +17,9 @@ from worker.images.opened import Opened, exif_orientation, high_byte
 # TIFF tags, and what is decoded of each
 _COMPRESSION, _PHOTOMETRIC, _BITS = 259, 262, 258
 _STRIPS, _TILES, _TILE_WIDTH, _TILE_HEIGHT = 273, 324, 322, 323
+_STRIP_BYTES, _TILE_BYTES, _PALETTE, _JPEG_TABLES = 279, 325, 320, 347
+_NEEDED = {_BITS, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _PALETTE, _JPEG_TABLES}  # without these, no pixels
+_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1}  # of the types that they come in
 _WHITE_IS_ZERO = 0
 _TIFF_COMPRESSIONS = {
     "raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "jpeg",
@@ -38,6 +41,8 @@ def open_avif(data: bytes) -> Opened:
     except (OSError, SyntaxError, ValueError) as error:
         if "truncated" in str(error).lower():
             raise
+        if b"mdat" not in data and b"idat" not in data:
+            raise ImageRejected(ErrorCode.TRUNCATED, "the AVIF ends before its pixels") from error
         raise ImageRejected(
             ErrorCode.UNSUPPORTED_FORMAT, f"the AVIF is of a kind that the decoder does not read: {error}"
         ) from error
@@ -60,8 +65,10 @@ def _check_boxes_are_complete(data: bytes) -> None:
     """Refuse an AVIF whose outermost boxes reach beyond its end; libavif names those in many ways."""
     position = 0
     for _ in range(_MAX_BOXES):
-        if position + 8 > len(data):
+        if position == len(data):
             return
+        if position + 8 > len(data):
+            raise ImageRejected(ErrorCode.TRUNCATED, f"the AVIF ends after {len(data)} bytes, inside a box's header")
         (length,) = struct.unpack_from(">I", data, position)
         if length == 1 and position + 16 <= len(data):
             (length,) = struct.unpack_from(">Q", data, position + 8)
@@ -123,7 +130,10 @@ def _load_tiff(image: TiffImageFile) -> Image.Image:
 
 
 def _check_tiff_parts(data: bytes) -> None:
-    """Refuse a first directory with absurdly many strips or tiles: Pillow makes an object of each."""
+    """Refuse a first directory with absurdly many strips or tiles, or with values that lie behind the end.
+
+    Pillow makes an object of each strip, and takes a file whose values are cut off for one of unknown layout.
+    """
     order = "<" if data[:2] == b"II" else ">"
     (directory,) = struct.unpack_from(order + "I", data, 4)
     count = struct.unpack_from(order + "H", data, directory)[0] if directory + 2 <= len(data) else 0
@@ -133,11 +143,17 @@ def _check_tiff_parts(data: bytes) -> None:
             f"the TIFF's directory at {directory} does not lie within its {len(data)} bytes",
         )
     for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-        tag, _, parts = struct.unpack_from(order + "HHI", data, entry)
+        tag, kind, parts, place = struct.unpack_from(order + "HHII", data, entry)
         if tag in {_STRIPS, _TILES} and parts > _MAX_TIFF_PARTS:
             raise ImageRejected(
                 ErrorCode.CORRUPT_IMAGE,
                 f"the TIFF has {parts} strips or tiles; at most {_MAX_TIFF_PARTS} are read",
+            )
+        size = parts * _VALUE_BYTES.get(kind, 0)
+        if tag in _NEEDED and size > 4 and place + size > len(data):  # up to four bytes lie in the entry itself
+            raise ImageRejected(
+                ErrorCode.TRUNCATED,
+                f"the TIFF's tag {tag} lies at {place} to {place + size}; the file ends after {len(data)} bytes",
             )
 
 
@@ -177,7 +193,8 @@ def _gif_size(data: bytes) -> tuple[int, int]:
             raise ImageRejected(ErrorCode.TRUNCATED, f"the GIF ends after {len(data)} bytes, before its first frame")
         kind = data[position]
         if kind == 0x2C:
-            left, top, across, down = struct.unpack_from("<HHHH", data, position + 1)
+            # Its place, its flags, and behind them at least the first byte of a palette or of the pixels
+            left, top, across, down, _, _ = struct.unpack_from("<HHHHBB", data, position + 1)
             if not across or not down:
                 raise ImageRejected(
                     ErrorCode.UNSUPPORTED_FORMAT, f"the GIF's first frame is empty, {across} x {down} px"

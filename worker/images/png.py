@@ -97,7 +97,7 @@ def _walk(data: bytes) -> _Chunks:
     """
     found = _Chunks()
     pixels_over = False
-    for count, (kind, body, sound) in enumerate(_split(data)):
+    for count, (kind, body, sound, cut) in enumerate(_split(data)):
         if count > _MAX_CHUNKS:
             raise ImageRejected(ErrorCode.CORRUPT_IMAGE, f"the PNG has more than {_MAX_CHUNKS} chunks")
         if kind == b"IDAT":
@@ -110,6 +110,8 @@ def _walk(data: bytes) -> _Chunks:
             found.ended = True
             break
         if kind in {b"IHDR", b"PLTE"} and not sound:
+            if cut:
+                raise ImageRejected(ErrorCode.TRUNCATED, f"the PNG ends inside its {kind.decode()} chunk")
             raise ImageRejected(ErrorCode.CORRUPT_IMAGE, f"the PNG's {kind.decode()} chunk has a bad checksum")
         if kind in _KEPT:
             if sound:
@@ -119,8 +121,8 @@ def _walk(data: bytes) -> _Chunks:
     return found
 
 
-def _split(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
-    """Yield kind, body and whether the checksum is right, up to the first thing that is no chunk.
+def _split(data: bytes) -> Iterator[tuple[bytes, memoryview, bool, bool]]:
+    """Yield kind, body, whether the checksum is right, and whether the file ends inside, up to what is no chunk.
 
     The last body may be shorter than declared: a cut file, or a length that lies.
     """
@@ -133,7 +135,7 @@ def _split(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
         body = view[position + 8 : position + 8 + length]
         position += 12 + length
         stored = data[position - 4 : position]
-        yield kind, body, stored == struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+        yield kind, body, stored == struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))), position > len(data)
 
 
 def _header(chunks: _Chunks) -> _Header:
