@@ -16,7 +16,7 @@ from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.doorbell import Bell, Doorbell
 from jobs.job_leases import claim_job
-from jobs.maintenance import start_finishing, waiting_queues
+from jobs.maintenance import expire_jobs, start_finishing, waiting_queues
 from jobs.storage import Storages
 from worker.device import resolve
 from worker.heartbeat import Heartbeat
@@ -122,6 +122,7 @@ class WorkerProcess:
             self._maintained_at = time.monotonic()
             self._maintain()
         with self._database.transaction() as session:
+            expire_jobs(session)
             lease = claim_job(
                 session,
                 worker_id=self.worker_id,
