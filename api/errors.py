@@ -17,18 +17,20 @@ from starlette.exceptions import HTTPException
 
 from api.faults import faults_of, shown
 from api.schemas import Fault, ProblemDetails
-from jobs.errors import Conflict, InvalidRequest, JobsError, NotFound, StorageError
+from jobs.errors import Conflict, InvalidRequest, JobsError, NotFound, StorageError, Unauthorized
 
 log = structlog.get_logger(__name__)
 
 STATUSES: dict[type[JobsError], int] = {
     InvalidRequest: 422,
+    Unauthorized: 401,
     NotFound: 404,
     Conflict: 409,
     StorageError: 503,
     JobsError: 500,
 }
 HTTP_CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 MAX_DETAIL_LENGTH = 2_000
@@ -83,6 +85,7 @@ def _answer_jobs_error(request: Request, error: Exception) -> JSONResponse:
         detail=str(error),
         errors=[Fault(field=_printable(each.field), value=shown(each.value), remedy=each.remedy) for each in problems],
         retryable=error.retryable,
+        headers=CHALLENGE if status == http.HTTPStatus.UNAUTHORIZED else None,
     )
 
 

@@ -7,12 +7,22 @@ import sys
 from typing import Any
 
 PROBLEM = "#/components/schemas/ProblemDetails"
+NO_KEY = {
+    "description": "This service has tenants, and the request carries no key that it knows.",
+    "headers": {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
+    "content": {"application/problem+json": {"schema": {"$ref": PROBLEM}}},
+}
 
 
 def with_problem_media_type(description: dict[str, Any]) -> dict[str, Any]:
-    """Give every answer that is a problem its own media type, which the framework has no word for."""
+    """Give every answer that is a problem its own media type, which the framework has no word for.
+
+    Also declare the answer to a request without a key, where one may be asked for.
+    """
     for path in description["paths"].values():
         for operation in path.values():
+            if "security" in operation:
+                operation["responses"] = dict(sorted(({"401": NO_KEY} | operation["responses"]).items()))
             for answer in operation["responses"].values():
                 content = answer.get("content", {})
                 if content.get("application/json", {}).get("schema", {}).get("$ref") == PROBLEM:

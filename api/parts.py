@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.readiness import Readiness
 from api.settings import ApiSettings
@@ -15,7 +16,7 @@ from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.doorbell import Doorbell
 from jobs.storage import Storages
-from jobs.tenants import Tenant, default_tenant
+from jobs.tenants import Tenant, tenant_of_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +63,22 @@ def parts_of(request: Request) -> Parts:
 AppParts = Annotated[Parts, Depends(parts_of)]
 
 
-def tenant_of(parts: AppParts) -> Tenant:
-    """Return the tenant that a request speaks for: the only one, as long as there are no keys."""
-    return default_tenant(parts.settings)
+ApiKey = HTTPBearer(
+    auto_error=False,
+    scheme_name="ApiKey",
+    description="A key of a tenant. A service without any keys takes requests without one.",
+)
+
+
+def tenant_of(parts: AppParts, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(ApiKey)]) -> Tenant:
+    """Return the tenant that a request speaks for.
+
+    Raises:
+        Unauthorized: the service has keys, and the request none of them.
+
+    """
+    with parts.database.reading() as session:
+        return tenant_of_key(session, parts.settings, credentials.credentials if credentials else None)
 
 
 CurrentTenant = Annotated[Tenant, Depends(tenant_of)]

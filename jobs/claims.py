@@ -1,24 +1,31 @@
-"""Claiming: which shard runs next, and for whom. The lease that a claim gives is kept in `jobs.leases`."""
+"""Claiming: which shard runs next, and for whom. The lease that a claim gives is kept in `jobs.leases`.
+
+Several workers claim at the same time. A claim never waits for a shard, it takes another; it waits for the row of a
+job or of a tenant only where it must count (limits, the job's first claim, rescues), and then in one order: job,
+tenant, and nothing after a shard but the tenant's account.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from jobs import moves
+from jobs import claimable, events, moves, tenant_shares
+from jobs.candidates import Asking, Candidate, candidates, expired_leases
 from jobs.database import now
+from jobs.failure_policy import pause_if_workers_crash
 from jobs.leases import Lease
 from jobs.quarantine import quarantine
 from jobs.recipes import Recipe
-from jobs.records import JobRecord, ShardRecord, StyleRecord
+from jobs.records import JobRecord, ShardRecord, StyleRecord, TenantRecord
 from jobs.shards import pending_items
-from jobs.states import CLAIMABLE, JobState, ShardState
-
-CANDIDATES = 16  # jobs looked at in one claim; more only matter when others race for the same shards
+from jobs.states import JobState, ShardState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,88 +50,173 @@ class Claim:
     items: tuple[ClaimedItem, ...]
 
 
-def claim(session: Session, *, worker_id: uuid.UUID, queue: str, lease_seconds: float) -> Claim | None:
+class _PassedOver(Exception):
+    """Others were faster: what was locked is let go, and the next is looked at."""
+
+
+def claim(
+    session: Session, *, worker_id: uuid.UUID, queue: str, lease_seconds: float, presence_key: int | None = None
+) -> Claim | None:
     """Lease the shard that should run next, or return None when there is none.
 
     Expired leases come first, so that a dead worker's shard does not wait behind the rest of its job; then the
-    highest priority, then the oldest job.
+    highest priority, then the tenant whose turn it is, then the oldest job. What is paused, postponed, not due, past
+    its deadline or at a limit of its job or tenant is as good as absent.
+
+    `presence_key`: of the advisory lock that lives as long as the worker's connection, if it has one.
     """
     moment = now(session)
-    expired = session.execute(_expired(queue, moment)).first()
-    if expired is not None and not quarantine(session, expired.job_id, expired.shard_no):
-        return None  # it was the last item of its shard and is settled now; the next claim looks further
-    if expired is not None:
-        return _lease(session, expired.job_id, expired.shard_no, worker_id, moment, lease_seconds)
-    for job_id in session.scalars(_jobs_with_ready_shards(queue)):
-        shard_no = session.scalar(
-            select(ShardRecord.shard_no)
-            .where(ShardRecord.job_id == job_id, ShardRecord.state == ShardState.READY)
-            .order_by(ShardRecord.shard_no)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        if shard_no is not None:
-            return _lease(session, job_id, shard_no, worker_id, moment, lease_seconds)
+    asking = Asking(
+        worker_id=worker_id,
+        queue=queue,
+        presence_key=presence_key,
+        moment=moment,
+        until=moment + datetime.timedelta(seconds=lease_seconds),
+    )
+    for job_id, shard_no, tenant_id, tenant in session.execute(expired_leases(asking)).all():
+        with contextlib.suppress(_PassedOver), session.begin_nested():
+            _lock_job(session, asking, job_id)
+            if tenant_shares.is_limited(tenant):
+                _lock_tenant(session, asking, tenant_id, starting=False)
+            rescued = _rescue(session, asking, job_id, shard_no, tenant_id)
+            if rescued is not None:
+                return rescued
+    for candidate in candidates(session, asking):
+        with contextlib.suppress(_PassedOver), session.begin_nested() if candidate.locks else contextlib.nullcontext():
+            return _take(session, asking, candidate)
     return None
 
 
-def _expired(queue: str, moment: datetime.datetime) -> Select[uuid.UUID, int]:
-    return (
-        select(ShardRecord.job_id, ShardRecord.shard_no)
-        .join(JobRecord, JobRecord.id == ShardRecord.job_id)
-        .where(
-            ShardRecord.state == ShardState.LEASED,
-            ShardRecord.lease_expires_at < moment,
-            JobRecord.queue == queue,
-            JobRecord.state.in_(CLAIMABLE),
-        )
-        .order_by(JobRecord.priority.desc(), JobRecord.id, ShardRecord.shard_no)
-        .limit(1)
-        .with_for_update(of=ShardRecord, skip_locked=True)
+def _rescue(session: Session, asking: Asking, job_id: uuid.UUID, shard_no: int, tenant_id: str) -> Claim | None:
+    """Take over an expired lease, or return None where that has ended the shard or paused the job.
+
+    The job's row must be locked. The items were put to the tenant's account when they were given the first time.
+    """
+    attempt = session.scalar(
+        select(ShardRecord.attempt)
+        .where(ShardRecord.job_id == job_id, ShardRecord.shard_no == shard_no, claimable.expired(asking.moment))
+        .with_for_update(skip_locked=True)
     )
+    if attempt is None:
+        raise _PassedOver
+    session.execute(update(JobRecord).where(JobRecord.id == job_id).values(rescued_count=JobRecord.rescued_count + 1))
+    events.record(session, tenant_id, job_id, "shard.rescued", actor="service", shard_no=shard_no, attempt=attempt)
+    if not quarantine(session, job_id, shard_no):
+        return None
+    if pause_if_workers_crash(session, job_id):
+        _give_back(session, job_id, shard_no)
+        return None
+    leased = session.execute(_lease(asking, job_id, ShardRecord.shard_no == shard_no)).one()
+    return _claim(session, asking, session.get_one(JobRecord, job_id), leased)
 
 
-def _jobs_with_ready_shards(queue: str) -> Select[uuid.UUID]:
-    ready = exists().where(ShardRecord.job_id == JobRecord.id, ShardRecord.state == ShardState.READY)
-    return (
-        select(JobRecord.id)
-        .where(JobRecord.queue == queue, JobRecord.state.in_(CLAIMABLE), ready)
-        .order_by(JobRecord.priority.desc(), JobRecord.id)
-        .limit(CANDIDATES)
-    )
-
-
-def _lease(
-    session: Session,
-    job_id: uuid.UUID,
-    shard_no: int,
-    worker_id: uuid.UUID,
-    moment: datetime.datetime,
-    lease_seconds: float,
-) -> Claim:
-    """Lease a shard whose row this transaction has locked."""
-    shard = session.execute(
+def _give_back(session: Session, job_id: uuid.UUID, shard_no: int) -> None:
+    session.execute(
         update(ShardRecord)
         .where(ShardRecord.job_id == job_id, ShardRecord.shard_no == shard_no)
+        .values(
+            state=ShardState.READY,
+            worker_id=None,
+            presence_key=None,
+            lease_expires_at=None,
+            lease_token=ShardRecord.lease_token + 1,
+        )
+    )
+
+
+def _take(session: Session, asking: Asking, candidate: Candidate) -> Claim:
+    """Lease a candidate's next shard: one that was never postponed, else the one that has been due the longest."""
+    job, tenant = candidate.job, candidate.tenant
+    if job.state is JobState.QUEUED or job.max_workers is not None:
+        _lock_job(session, asking, job.id)
+    if tenant_shares.is_limited(tenant):
+        tenant = _lock_tenant(session, asking, job.tenant_id, starting=True)
+    leased = None
+    for which in (claimable.never_postponed(), claimable.due(asking.moment)):
+        leased = leased or session.execute(_lease(asking, job.id, which)).one_or_none()
+    if leased is None:
+        raise _PassedOver
+    if job.state is JobState.QUEUED:
+        started_at = func.coalesce(JobRecord.started_at, asking.moment)
+        moves.move(session, job.id, JobState.RUNNING, started_at=started_at)
+    claimed = _claim(session, asking, job, leased)
+    tenant_shares.serve(
+        session,
+        job.tenant_id,
+        tenant,
+        len(claimed.items),
+        starts=candidate.starts,
+        moment=asking.moment,
+    )
+    return claimed
+
+
+def _lock_job(session: Session, asking: Asking, job_id: uuid.UUID) -> None:
+    """Lock the row of a job that may still have this worker."""
+    job = session.execute(
+        select(JobRecord.max_workers).where(JobRecord.id == job_id, claimable.runnable(asking.moment)).with_for_update()
+    ).one_or_none()
+    if job is None:
+        raise _PassedOver
+    if job.max_workers is not None:
+        # A statement of its own: a count in the one that waited for the lock would be older than the lock.
+        workers = session.scalar(select(claimable.workers_of_job(asking.moment, asking.worker_id, job_id)))
+        if (workers or 0) >= job.max_workers:
+            raise _PassedOver
+
+
+def _lock_tenant(session: Session, asking: Asking, tenant_id: str, *, starting: bool) -> TenantRecord:
+    """Lock the row of a tenant that may still have this worker and, when it is starting new items, those."""
+    tenant, workers = tenant_shares.lock(session, tenant_id, asking.worker_id, asking.moment)
+    if not tenant_shares.has_room(tenant, workers) or (starting and not tenant_shares.may_start(tenant, asking.moment)):
+        raise _PassedOver
+    return tenant
+
+
+def _lease(asking: Asking, job_id: uuid.UUID, which: ColumnElement[bool]) -> ReturningUpdate[int, int, int, int, int]:
+    """Lease the first of a job's shards that nobody else is about to take."""
+    chosen = (
+        select(ShardRecord.shard_no)
+        .where(ShardRecord.job_id == job_id, which)
+        .order_by(ShardRecord.available_at, ShardRecord.shard_no)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .correlate(None)
+        .scalar_subquery()
+    )
+    return (
+        update(ShardRecord)
+        .where(ShardRecord.job_id == job_id, ShardRecord.shard_no == chosen)
         .values(
             state=ShardState.LEASED,
             lease_token=ShardRecord.lease_token + 1,
             attempt=ShardRecord.attempt + 1,
-            worker_id=worker_id,
-            lease_expires_at=moment + datetime.timedelta(seconds=lease_seconds),
+            worker_id=asking.worker_id,
+            presence_key=asking.presence_key,
+            available_at=None,
+            lease_expires_at=asking.until,
         )
-        .returning(ShardRecord.lease_token, ShardRecord.attempt, ShardRecord.first_item_no, ShardRecord.end_item_no)
-    ).one()
-    moves.move(session, job_id, JobState.RUNNING, started_at=moment)
-    job, style = session.execute(
-        select(JobRecord, StyleRecord)
-        .outerjoin(StyleRecord, StyleRecord.id == JobRecord.style_id)
-        .where(JobRecord.id == job_id)
-    ).one()
-    rows = session.execute(pending_items(job_id, shard.first_item_no, shard.end_item_no))
+        .returning(
+            ShardRecord.shard_no,
+            ShardRecord.lease_token,
+            ShardRecord.attempt,
+            ShardRecord.first_item_no,
+            ShardRecord.end_item_no,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _claim(session: Session, asking: Asking, job: JobRecord, shard: Row[int, int, int, int, int]) -> Claim:
+    style = None if job.style_id is None else session.get_one(StyleRecord, job.style_id)
+    rows = session.execute(pending_items(job.id, shard.first_item_no, shard.end_item_no))
     return Claim(
         lease=Lease(
-            job_id=job_id, shard_no=shard_no, token=shard.lease_token, attempt=shard.attempt, worker_id=worker_id
+            job_id=job.id,
+            shard_no=shard.shard_no,
+            token=shard.lease_token,
+            attempt=shard.attempt,
+            worker_id=asking.worker_id,
         ),
         suspect=shard.attempt > 1,
         recipe=Recipe.model_validate(job.recipe),

@@ -76,7 +76,7 @@ def enqueue(
 def _new_job(checked: CheckedRequest, tenant: Tenant, settings: Settings) -> JobRecord:
     job_id = uuid7()
     request = checked.request
-    own = Location.parse(settings.storage_url, field="storage_url").child(f"results/{job_id}/")
+    own = Location.parse(settings.storage_url, field="storage_url").child(f"{tenant.folder}results/{job_id}/")
     return JobRecord(
         id=job_id,
         tenant_id=tenant.id,

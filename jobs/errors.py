@@ -2,6 +2,7 @@
 
 JobsError
 ├── InvalidRequest          what a caller sent cannot be done; names field, value and remedy
+├── Unauthorized            no key, or none that is known
 ├── NotFound                no such thing in this tenant
 ├── Conflict                the thing exists or has moved on
 ├── LeaseLost               another worker holds the lease now; discard the work
@@ -75,6 +76,12 @@ class InvalidRequest(JobsError):
         if code is not None:
             self.code = code
         super().__init__("; ".join(f"{p.field} is {p.value!r}: {p.remedy}" for p in problems))
+
+
+class Unauthorized(JobsError):
+    """The service needs a key: send `Authorization: Bearer KEY` with one that it knows."""
+
+    code = "unauthorized"
 
 
 class NotFound(JobsError):

@@ -29,6 +29,7 @@ class EventKind(StrEnum):
     CANCELLING = "job.cancelling"
     FINISHING = "job.finishing"
     ENDED = "job.ended"
+    RESCUED = "shard.rescued"
 
 
 def record(session: Session, tenant_id: str, job_id: uuid.UUID, kind: str, *, actor: Actor, **data: Any) -> None:

@@ -16,11 +16,12 @@ from sqlalchemy import ColumnElement, and_, case, false, or_, select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
+from jobs.claimable import runnable
 from jobs.database import append, now, storable
 from jobs.errors import LeaseLost
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.shards import settled_count
-from jobs.states import CLAIMABLE, ItemState, ShardState
+from jobs.states import ItemState, ShardState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,8 @@ def renew(session: Session, leases: Sequence[Lease], *, lease_seconds: float) ->
     Returns those that are still held, each with whether its job still wants to run: what is missing is lost; what is
     no longer wanted should be settled as far as it is done, and released.
     """
-    until = now(session) + datetime.timedelta(seconds=lease_seconds)
+    moment = now(session)
+    until = moment + datetime.timedelta(seconds=lease_seconds)
     held = session.execute(
         update(ShardRecord)
         .where(or_(false(), *map(_held, leases)))
@@ -74,9 +76,7 @@ def renew(session: Session, leases: Sequence[Lease], *, lease_seconds: float) ->
         .returning(ShardRecord.job_id, ShardRecord.shard_no)
     ).all()
     wanted = set(
-        session.scalars(
-            select(JobRecord.id).where(JobRecord.id.in_({row.job_id for row in held}), JobRecord.state.in_(CLAIMABLE))
-        )
+        session.scalars(select(JobRecord.id).where(JobRecord.id.in_({row.job_id for row in held}), runnable(moment)))
     )
     still = {(row.job_id, row.shard_no) for row in held}
     return {lease: lease.job_id in wanted for lease in leases if (lease.job_id, lease.shard_no) in still}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from jobs.database import ReadSession
+from jobs.claimable import has_shard, is_open, runnable
+from jobs.database import ReadSession, now
+from jobs.moves import move
 from jobs.records import JobRecord, ShardRecord
-from jobs.states import CLAIMABLE, JobState, ShardState, sources
+from jobs.states import CancelMode, JobState, ShardState, sources
 
 
 def start_finishing(session: Session, job_id: uuid.UUID | None = None) -> list[uuid.UUID]:
@@ -40,7 +43,25 @@ def start_finishing(session: Session, job_id: uuid.UUID | None = None) -> list[u
     return list(session.scalars(statement))
 
 
+def expire_jobs(session: Session) -> list[uuid.UUID]:
+    """Stop jobs whose deadline has passed; they end as expired. Return those that were stopped.
+
+    Cheap enough for every poll: one look into `ix_jobs_deadline_at`. Claims see a deadline by themselves, so nothing
+    starts after it even where nobody calls this in time.
+    """
+    moment = now(session)
+    passed = session.scalars(
+        select(JobRecord.id).where(
+            JobRecord.deadline_at <= moment, is_open(), JobRecord.state.in_(sources(JobState.CANCELLING))
+        )
+    )
+    stopped: dict[str, Any] = {"cancelling_at": moment, "expired_at": moment, "cancel_mode": CancelMode.NOW}
+    return [job_id for job_id in passed.all() if move(session, job_id, JobState.CANCELLING, **stopped)]
+
+
 def waiting_queues(session: ReadSession) -> list[str]:
     """Return the queues in which work waits to be claimed: their doorbells may have been lost."""
-    ready = exists().where(ShardRecord.job_id == JobRecord.id, ShardRecord.state == ShardState.READY)
-    return list(session.scalars(select(JobRecord.queue).where(JobRecord.state.in_(CLAIMABLE), ready).distinct()))
+    moment = now(session)
+    return list(
+        session.scalars(select(JobRecord.queue).where(is_open(), runnable(moment), has_shard(moment)).distinct())
+    )

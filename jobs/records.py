@@ -97,7 +97,7 @@ class JobRecord(Record):
     """Set once, with the state `ended`."""
     queue: Mapped[str]
     """Class of workers that may run it."""
-    priority: Mapped[int]
+    priority: Mapped[int] = mapped_column()
     recipe: Mapped[dict[str, Any]] = mapped_column(Json)
     """Complete: defaults filled in."""
     recipe_fingerprint: Mapped[str]
@@ -137,6 +137,8 @@ class JobRecord(Record):
     """The job whose items it tries again."""
     rescued_count: Mapped[int] = mapped_column(default=0)
     """Leases on its shards that expired: deaths of workers, mostly."""
+    counts_at_resume: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What the breakers leave out, since a person resumed it all the same: see `jobs.failure_policy`."""
     retention_days: Mapped[int | None]
     """Days after its end for which its rows are kept; null: for ever."""
     outputs_expire: Mapped[bool] = mapped_column(default=False)
@@ -164,13 +166,20 @@ class JobRecord(Record):
     __table_args__ = (
         UniqueConstraint("tenant_id", "idempotency_key"),
         Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
-        Index(
+        Index(  # a claim asks for the first claimable job of each tenant
             "ix_jobs_open",
             "queue",
-            "priority",
+            "tenant_id",
+            priority.desc(),
             "id",
             postgresql_where=text("state <> 'ended'"),
             sqlite_where=text("state <> 'ended'"),
+        ),
+        Index(
+            "ix_jobs_deadline_at",
+            "deadline_at",
+            postgresql_where=text("deadline_at IS NOT NULL AND state <> 'ended'"),
+            sqlite_where=text("deadline_at IS NOT NULL AND state <> 'ended'"),
         ),
         Index("ix_jobs_parent_job_id", "parent_job_id"),
         Index(
@@ -234,9 +243,10 @@ class ShardRecord(Record):
     cancelled_count: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (
-        Index(
+        Index(  # those that were never postponed, in order; then those that were, the first due first
             "ix_shards_ready",
             "job_id",
+            "available_at",
             "shard_no",
             postgresql_where=text("state = 'ready'"),
             sqlite_where=text("state = 'ready'"),
@@ -375,9 +385,11 @@ class TenantRecord(Record):
     max_items_per_minute: Mapped[int | None]
     """Items that its jobs may start, on average."""
     virtual_time: Mapped[float] = mapped_column(Float, default=0.0)
-    """Items that it was given ÷ its weight: who has least is next. See `jobs.fairness`."""
+    """Items that it was given beside others ÷ its weight: who has least is next. See `jobs.fairness`."""
+    virtual_start: Mapped[float] = mapped_column(Float, default=0.0)
+    """Its virtual time before the last shard."""
     served_at: Mapped[datetime.datetime | None]
-    """Its last claim."""
+    """Its last claim that was put to its account: not those that it made without rivals and without a rate."""
     rate_balance: Mapped[float] = mapped_column(Float, default=0.0)
     """Items that it may start at once, at `served_at`; below 0 after a shard that was larger."""
     created_at: Mapped[datetime.datetime]

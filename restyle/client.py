@@ -5,6 +5,7 @@ It loads neither torch, nor the web framework, nor the database: it can be insta
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +35,16 @@ class Client:
             job = client.wait(job["id"])
     """
 
-    def __init__(self, base_url: str = DEFAULT_URL, *, timeout: float = 30.0) -> None:
-        """`timeout`: seconds for each part of one request: to connect, to send, to receive."""
-        self._transport = Transport(base_url, timeout)
+    def __init__(self, base_url: str = DEFAULT_URL, *, api_key: str | None = None, timeout: float = 30.0) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            base_url: address of the API.
+            api_key: what a service with tenants asks for; the variable RESTYLE_API_KEY, if there is one, by default.
+            timeout: seconds for each part of one request: to connect, to send, to receive.
+
+        """
+        self._transport = Transport(base_url, timeout, api_key=api_key or os.environ.get("RESTYLE_API_KEY"))
 
     def __enter__(self) -> Self:
         return self

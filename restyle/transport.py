@@ -22,7 +22,9 @@ BUSY = frozenset({429, 502, 503, 504})
 class Transport:
     """Sends requests to one service. Every request sent through it must be safe to send twice."""
 
-    def __init__(self, base_url: str, timeout: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, base_url: str, timeout: float, *, api_key: str | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         url = httpx.URL(base_url)
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError(f"the API's address is {base_url!r}: give one such as http://127.0.0.1:8000")
@@ -30,7 +32,7 @@ class Transport:
         self._http = httpx.Client(
             base_url=url,
             timeout=timeout,
-            headers={"Accept": "application/json"},
+            headers={"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             trust_env=url.host not in ("127.0.0.1", "localhost", "::1"),  # a proxy cannot reach this machine's loopback
         )
 

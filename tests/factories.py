@@ -14,7 +14,15 @@ from uuid_utils.compat import uuid7
 
 from jobs.database import append, now
 from jobs.recipes import FailurePolicy, PrefixSource, Recipe, fingerprint, sha256_of
-from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord, WebhookRecord
+from jobs.records import (
+    ItemRecord,
+    JobRecord,
+    ResultRecord,
+    ShardRecord,
+    StyleRecord,
+    TenantRecord,
+    WebhookRecord,
+)
 from jobs.signing import new_secret
 from jobs.states import ItemState, JobOutcome, JobState, ShardState
 
@@ -46,6 +54,14 @@ def make_style(session: Session, name: str = "warm", **columns: Any) -> StyleRec
     session.add(style)
     session.flush()
     return style
+
+
+def make_tenant(session: Session, name: str, **columns: Any) -> TenantRecord:
+    """Insert a tenant with the defaults, but for `columns`."""
+    tenant = TenantRecord(**{"id": name, "created_at": now(session)} | columns)
+    session.add(tenant)
+    session.flush()
+    return tenant
 
 
 def make_job(

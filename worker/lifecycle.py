@@ -16,8 +16,9 @@ from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.doorbell import Bell, Doorbell
 from jobs.job_leases import claim_job
-from jobs.maintenance import start_finishing, waiting_queues
+from jobs.maintenance import expire_jobs, start_finishing, waiting_queues
 from jobs.storage import Storages
+from jobs.tenants import tenant_of_job
 from worker.device import resolve
 from worker.heartbeat import Heartbeat
 from worker.held import HeldLeases
@@ -122,6 +123,7 @@ class WorkerProcess:
             self._maintained_at = time.monotonic()
             self._maintain()
         with self._database.transaction() as session:
+            expire_jobs(session)
             lease = claim_job(
                 session,
                 worker_id=self.worker_id,
@@ -130,11 +132,13 @@ class WorkerProcess:
             )
         if lease is None:
             return False
+        with self._database.reading() as session:
+            tenant = tenant_of_job(session, self._settings, lease.job_id)
         advance(
             self._database,
             self._storages,
             lease,
-            allowed=(*self._settings.allowed_prefixes, self._settings.storage_url),
+            allowed=[str(prefix) for prefix in tenant.allowed_prefixes],
             ring=self._ring,
             draw_sheet=functools.partial(draw_sheet, self._database, self._storages, self._limits),
         )

@@ -13,11 +13,12 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from jobs import leases
+from jobs import failure_policy, leases
 from jobs.database import Database
 from jobs.errors import LeaseLost
 from jobs.leases import Lease
 from jobs.maintenance import start_finishing
+from jobs.states import ItemState
 from worker.held import HeldLease, HeldLeases
 from worker.work import Work
 
@@ -120,7 +121,11 @@ class Settler(threading.Thread):
         lease = account.held.lease
         tries = [failed for work in account.done for failed in work.failed_tries]
         with self._database.transaction() as session:
-            ended = leases.settle(session, lease, [work.result() for work in account.done], tries)
+            results = [work.result() for work in account.done]
+            ended = leases.settle(session, lease, results, tries)
+        if any(result.state is ItemState.FAILED for result in results):
+            with self._database.transaction() as session:
+                failure_policy.enforce(session, lease.job_id)
         if ended:
             with self._database.transaction() as session:
                 finishing = start_finishing(session, lease.job_id)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from api.answers import problems
-from api.parts import AppParts
+from api.parts import AppParts, tenant_of
 from api.schemas import ModelList
 from jobs.cards import Card
 from jobs.errors import NotFound
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(tenant_of)])
 
 
 @router.get("", responses=problems())

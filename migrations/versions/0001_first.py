@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("max_workers", sa.Integer(), nullable=True),
         sa.Column("max_items_per_minute", sa.Integer(), nullable=True),
         sa.Column("virtual_time", sa.Float(), nullable=False),
+        sa.Column("virtual_start", sa.Float(), nullable=False),
         sa.Column("served_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("rate_balance", sa.Float(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -125,6 +126,7 @@ def upgrade() -> None:
             nullable=True,
         ),
         sa.Column("parent_job_id", sa.Uuid(), nullable=True),
+        sa.Column("counts_at_resume", JSON, nullable=True),
         sa.Column("rescued_count", sa.Integer(), nullable=False),
         sa.Column("retention_days", sa.Integer(), nullable=True),
         sa.Column("outputs_expire", sa.Boolean(), nullable=False),
@@ -159,10 +161,18 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_open",
         "jobs",
-        ["queue", "priority", "id"],
+        ["queue", "tenant_id", sa.text("priority DESC"), "id"],
         unique=False,
         postgresql_where=sa.text("state <> 'ended'"),
         sqlite_where=sa.text("state <> 'ended'"),
+    )
+    op.create_index(
+        "ix_jobs_deadline_at",
+        "jobs",
+        ["deadline_at"],
+        unique=False,
+        postgresql_where=sa.text("deadline_at IS NOT NULL AND state <> 'ended'"),
+        sqlite_where=sa.text("deadline_at IS NOT NULL AND state <> 'ended'"),
     )
     op.create_index("ix_jobs_parent_job_id", "jobs", ["parent_job_id"], unique=False)
     op.create_index("ix_jobs_tenant_id_id", "jobs", ["tenant_id", "id"], unique=False)
@@ -249,7 +259,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_shards_ready",
         "shards",
-        ["job_id", "shard_no"],
+        ["job_id", "available_at", "shard_no"],
         unique=False,
         postgresql_where=sa.text("state = 'ready'"),
         sqlite_where=sa.text("state = 'ready'"),

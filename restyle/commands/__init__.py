@@ -9,7 +9,7 @@ import click
 from restyle.commands.demo import demo
 from restyle.commands.enqueue import enqueue
 from restyle.commands.jobs import cancel, items, jobs
-from restyle.commands.launch import api, migrate, worker
+from restyle.commands.launch import api, keys, migrate, tenants, worker
 from restyle.commands.styles import styles
 from restyle.commands.up import up
 from restyle.commands.watch import watch
@@ -17,7 +17,7 @@ from restyle.commands.watch import watch
 SECTIONS = {
     "Try it": (demo, up),
     "Use it": (enqueue, watch, jobs, items, cancel, styles),
-    "Deploy it": (api, worker, migrate),
+    "Deploy it": (api, worker, migrate, tenants, keys),
 }
 
 

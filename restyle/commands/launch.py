@@ -1,4 +1,4 @@
-"""`restyle api`, `restyle worker`, `restyle migrate`: become one process of a deployment."""
+"""`restyle api`, `worker`, `migrate`, `tenants`, `keys`: become one process of a deployment."""
 
 from __future__ import annotations
 
@@ -61,3 +61,36 @@ def migrate(arguments: Sequence[str]) -> NoReturn:
 
     """
     become("migrations", arguments)
+
+
+@click.command(context_settings=PASS_ON)
+@arguments_option
+def tenants(arguments: Sequence[str]) -> NoReturn:
+    """Add, change or list tenants (python -m jobs tenants).
+
+    Each has a share of the workers, limits, and places where it may read and write. It works on the database itself:
+    set RESTYLE_DATABASE_URL.
+
+    Examples:
+      restyle tenants add acme --weight 2 --max-workers 10 --max-items-per-minute 5000 --allow s3://acme/
+      restyle tenants set acme --max-workers none
+      restyle tenants list
+
+    """
+    become("jobs", ["tenants", *arguments])
+
+
+@click.command(context_settings=PASS_ON)
+@arguments_option
+def keys(arguments: Sequence[str]) -> NoReturn:
+    """Add, revoke or list the keys of tenants (python -m jobs keys).
+
+    From the first key on the API answers only requests that carry one: clients take theirs from RESTYLE_API_KEY.
+
+    Examples:
+      restyle keys add acme
+      restyle keys list
+      restyle keys revoke 1f0c2a9b44de
+
+    """
+    become("jobs", ["keys", *arguments])
