@@ -7,6 +7,7 @@ worker that was stopped and goes on after its shard was given away updates no ro
 from __future__ import annotations
 
 import datetime
+import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from jobs.errors import LeaseLost
 from jobs.quarantine import quarantine
 from jobs.recipes import Recipe
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
+from jobs.retries import POSTPONING
 from jobs.shards import pending_items, settled_count
-from jobs.states import CLAIMABLE, ItemState, JobState, ShardState
+from jobs.states import CLAIMABLE, CancelMode, ItemState, JobState, ShardState
 
 CANDIDATES = 16  # jobs looked at in one claim; more only matter when others race for the same shards
 
@@ -54,6 +56,7 @@ class Claim:
 
     lease: Lease
     suspect: bool  # an earlier attempt did not come back: run it with nothing else in flight
+    postponed_count: int  # times that it was given back because storage did not answer
     recipe: Recipe
     recipe_fingerprint: str
     references: tuple[str, ...]  # URLs of the style's pictures
@@ -87,28 +90,30 @@ class FailedTry:
     message: str
 
 
-def claim(session: Session, *, worker_id: uuid.UUID, queue: str, lease_seconds: float) -> Claim | None:
+def claim(
+    session: Session, *, worker_id: uuid.UUID, queue: str, lease_seconds: float, presence_key: int | None = None
+) -> Claim | None:
     """Lease the shard that should run next, or return None when there is none.
 
     Expired leases come first, so that a dead worker's shard does not wait behind the rest of its job; then the
-    highest priority, then the oldest job.
+    highest priority, then the oldest job. `presence_key`: of the worker's lock, where it holds one.
     """
     moment = now(session)
     expired = session.execute(_expired(queue, moment)).first()
     if expired is not None and not quarantine(session, expired.job_id, expired.shard_no):
         return None  # it was the last item of its shard and is settled now; the next claim looks further
     if expired is not None:
-        return _lease(session, expired.job_id, expired.shard_no, worker_id, moment, lease_seconds)
-    for job_id in session.scalars(_jobs_with_ready_shards(queue)):
+        return _lease(session, expired.job_id, expired.shard_no, worker_id, moment, lease_seconds, presence_key)
+    for job_id in session.scalars(_jobs_with_ready_shards(queue, moment)):
         shard_no = session.scalar(
             select(ShardRecord.shard_no)
-            .where(ShardRecord.job_id == job_id, ShardRecord.state == ShardState.READY)
+            .where(ShardRecord.job_id == job_id, _ready(moment))
             .order_by(ShardRecord.shard_no)
             .limit(1)
             .with_for_update(skip_locked=True)
         )
         if shard_no is not None:
-            return _lease(session, job_id, shard_no, worker_id, moment, lease_seconds)
+            return _lease(session, job_id, shard_no, worker_id, moment, lease_seconds, presence_key)
     return None
 
 
@@ -128,8 +133,13 @@ def _expired(queue: str, moment: datetime.datetime) -> Select[uuid.UUID, int]:
     )
 
 
-def _jobs_with_ready_shards(queue: str) -> Select[uuid.UUID]:
-    ready = exists().where(ShardRecord.job_id == JobRecord.id, ShardRecord.state == ShardState.READY)
+def _ready(moment: datetime.datetime) -> ColumnElement[bool]:
+    available = or_(ShardRecord.available_at.is_(None), ShardRecord.available_at <= moment)
+    return and_(ShardRecord.state == ShardState.READY, available)
+
+
+def _jobs_with_ready_shards(queue: str, moment: datetime.datetime) -> Select[uuid.UUID]:
+    ready = exists().where(ShardRecord.job_id == JobRecord.id, _ready(moment))
     return (
         select(JobRecord.id)
         .where(JobRecord.queue == queue, JobRecord.state.in_(CLAIMABLE), ready)
@@ -145,6 +155,7 @@ def _lease(
     worker_id: uuid.UUID,
     moment: datetime.datetime,
     lease_seconds: float,
+    presence_key: int | None,
 ) -> Claim:
     """Lease a shard whose row this transaction has locked."""
     shard = session.execute(
@@ -155,9 +166,16 @@ def _lease(
             lease_token=ShardRecord.lease_token + 1,
             attempt=ShardRecord.attempt + 1,
             worker_id=worker_id,
+            presence_key=presence_key,
             lease_expires_at=moment + datetime.timedelta(seconds=lease_seconds),
         )
-        .returning(ShardRecord.lease_token, ShardRecord.attempt, ShardRecord.first_item_no, ShardRecord.end_item_no)
+        .returning(
+            ShardRecord.lease_token,
+            ShardRecord.attempt,
+            ShardRecord.first_item_no,
+            ShardRecord.end_item_no,
+            ShardRecord.postponed_count,
+        )
     ).one()
     moves.move(session, job_id, JobState.RUNNING, started_at=moment)
     job, style = session.execute(
@@ -171,6 +189,7 @@ def _lease(
             job_id=job_id, shard_no=shard_no, token=shard.lease_token, attempt=shard.attempt, worker_id=worker_id
         ),
         suspect=shard.attempt > 1,
+        postponed_count=shard.postponed_count,
         recipe=Recipe.model_validate(job.recipe),
         recipe_fingerprint=job.recipe_fingerprint,
         references=tuple(reference["url"] for reference in style.references) if style else (),
@@ -181,26 +200,39 @@ def _lease(
     )
 
 
-def renew(session: Session, leases: Sequence[Lease], *, lease_seconds: float) -> dict[Lease, bool]:
-    """Extend leases, in one statement.
-
-    Returns those that are still held, each with whether its job still wants to run: what is missing is lost; what is
-    no longer wanted should be settled as far as it is done, and released.
-    """
-    until = now(session) + datetime.timedelta(seconds=lease_seconds)
-    held = session.execute(
+def renew(
+    session: Session, leases: Sequence[Lease], *, lease_seconds: float, presence_key: int | None = None
+) -> dict[Lease, bool]:
+    """Extend leases, in one statement, and note the key of their worker's lock. Returns what `standing` does."""
+    session.execute(
         update(ShardRecord)
         .where(or_(false(), *map(_held, leases)))
-        .values(lease_expires_at=until)
-        .returning(ShardRecord.job_id, ShardRecord.shard_no)
-    ).all()
-    wanted = set(
-        session.scalars(
-            select(JobRecord.id).where(JobRecord.id.in_({row.job_id for row in held}), JobRecord.state.in_(CLAIMABLE))
-        )
+        .values(lease_expires_at=now(session) + datetime.timedelta(seconds=lease_seconds), presence_key=presence_key)
+        .execution_options(synchronize_session=False)
     )
-    still = {(row.job_id, row.shard_no) for row in held}
-    return {lease: lease.job_id in wanted for lease in leases if (lease.job_id, lease.shard_no) in still}
+    return standing(session, leases)
+
+
+def standing(session: Session, leases: Sequence[Lease]) -> dict[Lease, bool]:
+    """Return the leases that are still held, each with whether its job wants more of it to start, in one statement.
+
+    What is missing is lost: another worker has it, or its job was cancelled and records nothing any more. What is
+    not wanted should be settled as far as it is done, and given back.
+    """
+    rows = session.execute(
+        select(
+            ShardRecord.job_id, ShardRecord.shard_no, ShardRecord.lease_token, JobRecord.state, JobRecord.cancel_mode
+        )
+        .join(JobRecord, JobRecord.id == ShardRecord.job_id)
+        .where(or_(false(), *map(_held, leases)))
+    )
+    wanted = {
+        (row.job_id, row.shard_no, row.lease_token): row.state in CLAIMABLE or row.state is JobState.CANCELLING
+        for row in rows
+        if row.state is not JobState.CANCELLING or row.cancel_mode is CancelMode.DRAIN
+    }
+    of = {lease: (lease.job_id, lease.shard_no, lease.token) for lease in leases}
+    return {lease: wanted[shard] for lease, shard in of.items() if shard in wanted}
 
 
 def settle(
@@ -237,6 +269,15 @@ def settle(
     return state is ShardState.ENDED
 
 
+def unrecorded(session: Session, lease: Lease, results: Sequence[ItemResult]) -> list[ItemResult]:
+    """Return the results that are not recorded yet: for those of a transaction whose commit got no answer."""
+    numbers = select(ResultRecord.item_no).where(
+        ResultRecord.job_id == lease.job_id, ResultRecord.item_no.in_([result.item_no for result in results])
+    )
+    recorded = set(session.scalars(numbers))
+    return [result for result in results if result.item_no not in recorded]
+
+
 def release(session: Session, lease: Lease) -> None:
     """Give a shard back before its time. The attempt does not count.
 
@@ -244,18 +285,56 @@ def release(session: Session, lease: Lease) -> None:
         LeaseLost: the lease is another's now.
 
     """
-    released = session.scalar(
-        update(ShardRecord)
-        .where(_held(lease))
-        .values(
-            state=ShardState.READY,
-            attempt=ShardRecord.attempt - 1,
-            worker_id=None,
-            lease_expires_at=None,
-        )
-        .returning(ShardRecord.shard_no)
+    _give_back(session, lease)
+
+
+def postpone(session: Session, lease: Lease) -> None:
+    """Give a shard back because storage does not answer: nobody claims it for a while. The attempt does not count.
+
+    The pause grows with each time; see `jobs.retries.POSTPONING`, also for how often this may be done.
+
+    Raises:
+        LeaseLost: the lease is another's now.
+
+    """
+    count = session.scalar(select(ShardRecord.postponed_count).where(_held(lease)))
+    if count is None:
+        raise LeaseLost
+    seconds = POSTPONING.longest(count) * random.uniform(0.5, 1)
+    _give_back(
+        session,
+        lease,
+        postponed_count=count + 1,
+        available_at=now(session) + datetime.timedelta(seconds=seconds),
     )
-    if released is None:
+
+
+def expire(session: Session, lease: Lease) -> None:
+    """Let a lease end now as if its worker had died: the attempt counts, and the next one is suspect.
+
+    Raises:
+        LeaseLost: the lease is another's now.
+
+    """
+    _change(session, lease, lease_expires_at=now(session), presence_key=None)
+
+
+def _give_back(session: Session, lease: Lease, **columns: Any) -> None:
+    _change(
+        session,
+        lease,
+        state=ShardState.READY,
+        attempt=ShardRecord.attempt - 1,
+        worker_id=None,
+        lease_expires_at=None,
+        presence_key=None,
+        **columns,
+    )
+
+
+def _change(session: Session, lease: Lease, **columns: Any) -> None:
+    statement = update(ShardRecord).where(_held(lease)).values(columns).returning(ShardRecord.shard_no)
+    if session.scalar(statement) is None:
         raise LeaseLost
 
 
