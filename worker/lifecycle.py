@@ -119,6 +119,7 @@ class WorkerProcess:
         on the device, also while the storage or the database does not answer.
         """
         started = time.monotonic()
+        log.info("worker_stopping", worker_id=str(self.worker_id), leases=len(self._held.all()))
         self._stopping.set()
         for loop in self._loops.values():
             loop.stop()
