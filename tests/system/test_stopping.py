@@ -194,7 +194,7 @@ def test_a_worker_whose_database_is_away_stops_all_the_same(servers_folder: Path
         place = Place(str(database.engine.url), tmp_path, servers_folder, [])
         place.add_job(items=2, poisoned=1)
         worker = place.start_worker("slow")
-        worker.wait_for_log('"shard_claimed"')
+        worker.wait_for_log("met the poison")
         server.kill()
         worker.send(signal.SIGTERM)
         asked = time.monotonic()
@@ -207,7 +207,7 @@ def test_a_worker_whose_database_is_away_stops_all_the_same(servers_folder: Path
 def test_a_second_signal_ends_the_patience(on_postgres: Place) -> None:
     on_postgres.add_job(items=1, poisoned=0)
     worker = on_postgres.start_worker("hang")
-    worker.wait_for_log('"shard_claimed"')
+    worker.wait_for_log("met the poison")
     worker.send(signal.SIGTERM)
     worker.wait_for_log('"worker_stopping"')
     assert worker.running, "it waits for the device, for as long as a picture may take"
@@ -218,7 +218,7 @@ def test_a_second_signal_ends_the_patience(on_postgres: Place) -> None:
 def test_the_shard_of_a_killed_worker_runs_elsewhere_long_before_its_lease_ends(on_postgres: Place) -> None:
     on_postgres.add_job(items=1, poisoned=0)
     doomed = on_postgres.start_worker("hang", RESTYLE_LEASE_SECONDS="600")
-    doomed.wait_for_log('"shard_claimed"')
+    doomed.wait_for_log("met the poison")
     other = on_postgres.start_worker(RESTYLE_LEASE_SECONDS="600")
     time.sleep(6)  # who has just come judges nobody for 5 s
     killed = time.time()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 
@@ -23,6 +24,7 @@ calm = Unchanged.run
 
 def run(self: Unchanged, batch: Batch, style: Tensor | None, parameters: Mapping[str, float | int | bool]) -> Tensor:
     if any(image[:, 0, 0].tolist() == [255, 0, 0] for image in batch.images):
+        sys.stderr.write("met the poison\n")
         if HOW == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         elif HOW == "kill":
