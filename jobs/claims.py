@@ -43,6 +43,7 @@ class Claim:
 
     lease: Lease
     suspect: bool  # an earlier attempt did not come back: run it with nothing else in flight
+    postponed_count: int  # times that it was given back because storage did not answer
     recipe: Recipe
     recipe_fingerprint: str
     references: tuple[str, ...]  # URLs of the style's pictures
@@ -173,7 +174,9 @@ def _lock_tenant(session: Session, asking: Asking, tenant_id: str, *, starting: 
     return tenant
 
 
-def _lease(asking: Asking, job_id: uuid.UUID, which: ColumnElement[bool]) -> ReturningUpdate[int, int, int, int, int]:
+def _lease(
+    asking: Asking, job_id: uuid.UUID, which: ColumnElement[bool]
+) -> ReturningUpdate[int, int, int, int, int, int]:
     """Lease the first of a job's shards that nobody else is about to take."""
     chosen = (
         select(ShardRecord.shard_no)
@@ -202,12 +205,13 @@ def _lease(asking: Asking, job_id: uuid.UUID, which: ColumnElement[bool]) -> Ret
             ShardRecord.attempt,
             ShardRecord.first_item_no,
             ShardRecord.end_item_no,
+            ShardRecord.postponed_count,
         )
         .execution_options(synchronize_session=False)
     )
 
 
-def _claim(session: Session, asking: Asking, job: JobRecord, shard: Row[int, int, int, int, int]) -> Claim:
+def _claim(session: Session, asking: Asking, job: JobRecord, shard: Row[int, int, int, int, int, int]) -> Claim:
     style = None if job.style_id is None else session.get_one(StyleRecord, job.style_id)
     rows = session.execute(pending_items(job.id, shard.first_item_no, shard.end_item_no))
     return Claim(
@@ -219,6 +223,7 @@ def _claim(session: Session, asking: Asking, job: JobRecord, shard: Row[int, int
             worker_id=asking.worker_id,
         ),
         suspect=shard.attempt > 1,
+        postponed_count=shard.postponed_count,
         recipe=Recipe.model_validate(job.recipe),
         recipe_fingerprint=job.recipe_fingerprint,
         references=tuple(reference["url"] for reference in style.references) if style else (),

@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Any, NewType
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event, insert, literal_column, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, insert, literal_column, make_url, select
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.sql.schema import Table
 
 from jobs.copy_text import copy_text
 from jobs.records import Record, UtcDateTime
 
 ReadSession = NewType("ReadSession", Session)
+
+# What a database raises that is away, starting, full, or has given up this connection: the same may succeed later.
+AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 POSTGRES: dict[str, str | int] = {
     "application_name": "restyle",
@@ -36,6 +40,8 @@ POSTGRES: dict[str, str | int] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
 }
+# So a host that vanished is noticed by the server too, within about 11 seconds: it holds a lock for that host.
+SERVER_KEEPALIVES = " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
 SQLITE_BUSY_SECONDS = 60  # longer than any transaction of ours; a waiting writer must outlast a burst of others
 
 
@@ -69,6 +75,19 @@ class Database:
             Session(connection) as session,
         ):
             yield ReadSession(session)
+
+    @contextmanager
+    def lone_connection(self) -> Iterator[Connection]:
+        """Open a Postgres connection beside the pool, each statement its own transaction; closed after the block."""
+        options = f"{POSTGRES['options']}{SERVER_KEEPALIVES}"
+        engine = create_engine(
+            self.engine.url,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args={**POSTGRES, "options": options},
+        )
+        with engine.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close every connection."""

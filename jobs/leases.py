@@ -7,6 +7,7 @@ worker that was stopped and goes on after its shard was given away updates no ro
 from __future__ import annotations
 
 import datetime
+import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from jobs.claimable import runnable
 from jobs.database import append, now, storable
 from jobs.errors import LeaseLost
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.retries import POSTPONING
 from jobs.shards import settled_count
-from jobs.states import ItemState, ShardState
+from jobs.states import CancelMode, ItemState, JobState, ShardState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,25 +63,48 @@ class FailedTry:
     message: str
 
 
-def renew(session: Session, leases: Sequence[Lease], *, lease_seconds: float) -> dict[Lease, bool]:
-    """Extend leases, in one statement.
-
-    Returns those that are still held, each with whether its job still wants to run: what is missing is lost; what is
-    no longer wanted should be settled as far as it is done, and released.
-    """
-    moment = now(session)
-    until = moment + datetime.timedelta(seconds=lease_seconds)
-    held = session.execute(
+def renew(
+    session: Session, leases: Sequence[Lease], *, lease_seconds: float, presence_key: int | None = None
+) -> dict[Lease, bool]:
+    """Extend leases, in one statement, and note the key of their worker's lock. Returns what `standing` does."""
+    session.execute(
         update(ShardRecord)
         .where(or_(false(), *map(_held, leases)))
-        .values(lease_expires_at=until)
-        .returning(ShardRecord.job_id, ShardRecord.shard_no)
-    ).all()
-    wanted = set(
-        session.scalars(select(JobRecord.id).where(JobRecord.id.in_({row.job_id for row in held}), runnable(moment)))
+        .values(lease_expires_at=now(session) + datetime.timedelta(seconds=lease_seconds), presence_key=presence_key)
+        .execution_options(synchronize_session=False)
     )
-    still = {(row.job_id, row.shard_no) for row in held}
-    return {lease: lease.job_id in wanted for lease in leases if (lease.job_id, lease.shard_no) in still}
+    return standing(session, leases)
+
+
+def standing(session: Session, leases: Sequence[Lease]) -> dict[Lease, bool]:
+    """Return the leases that are still held, each with whether its job wants more of it to start, in one statement.
+
+    What is missing is lost: another worker has it, or its job was cancelled and records nothing any more. What is
+    not wanted should be settled as far as it is done, and given back.
+    """
+    wants_more = or_(
+        runnable(now(session)),
+        and_(JobRecord.state == JobState.CANCELLING, JobRecord.cancel_mode == CancelMode.DRAIN),
+    )
+    rows = session.execute(
+        select(
+            ShardRecord.job_id,
+            ShardRecord.shard_no,
+            ShardRecord.lease_token,
+            JobRecord.state,
+            JobRecord.cancel_mode,
+            wants_more.label("wanted"),
+        )
+        .join(JobRecord, JobRecord.id == ShardRecord.job_id)
+        .where(or_(false(), *map(_held, leases)))
+    )
+    wanted = {
+        (row.job_id, row.shard_no, row.lease_token): row.wanted
+        for row in rows
+        if row.state is not JobState.CANCELLING or row.cancel_mode is CancelMode.DRAIN
+    }
+    of = {lease: (lease.job_id, lease.shard_no, lease.token) for lease in leases}
+    return {lease: wanted[shard] for lease, shard in of.items() if shard in wanted}
 
 
 def settle(
@@ -116,6 +141,15 @@ def settle(
     return state is ShardState.ENDED
 
 
+def unrecorded(session: Session, lease: Lease, results: Sequence[ItemResult]) -> list[ItemResult]:
+    """Return the results that are not recorded yet: for those of a transaction whose commit got no answer."""
+    numbers = select(ResultRecord.item_no).where(
+        ResultRecord.job_id == lease.job_id, ResultRecord.item_no.in_([result.item_no for result in results])
+    )
+    recorded = set(session.scalars(numbers))
+    return [result for result in results if result.item_no not in recorded]
+
+
 def release(session: Session, lease: Lease) -> None:
     """Give a shard back before its time. The attempt does not count.
 
@@ -123,18 +157,56 @@ def release(session: Session, lease: Lease) -> None:
         LeaseLost: the lease is another's now.
 
     """
-    released = session.scalar(
-        update(ShardRecord)
-        .where(_held(lease))
-        .values(
-            state=ShardState.READY,
-            attempt=ShardRecord.attempt - 1,
-            worker_id=None,
-            lease_expires_at=None,
-        )
-        .returning(ShardRecord.shard_no)
+    _give_back(session, lease)
+
+
+def postpone(session: Session, lease: Lease) -> None:
+    """Give a shard back because storage does not answer: nobody claims it for a while. The attempt does not count.
+
+    The pause grows with each time; see `jobs.retries.POSTPONING`, also for how often this may be done.
+
+    Raises:
+        LeaseLost: the lease is another's now.
+
+    """
+    count = session.scalar(select(ShardRecord.postponed_count).where(_held(lease)))
+    if count is None:
+        raise LeaseLost
+    seconds = POSTPONING.longest(count) * random.uniform(0.5, 1)
+    _give_back(
+        session,
+        lease,
+        postponed_count=count + 1,
+        available_at=now(session) + datetime.timedelta(seconds=seconds),
     )
-    if released is None:
+
+
+def expire(session: Session, lease: Lease) -> None:
+    """Let a lease end now as if its worker had died: the attempt counts, and the next one is suspect.
+
+    Raises:
+        LeaseLost: the lease is another's now.
+
+    """
+    _change(session, lease, lease_expires_at=now(session), presence_key=None)
+
+
+def _give_back(session: Session, lease: Lease, **columns: Any) -> None:
+    _change(
+        session,
+        lease,
+        state=ShardState.READY,
+        attempt=ShardRecord.attempt - 1,
+        worker_id=None,
+        lease_expires_at=None,
+        presence_key=None,
+        **columns,
+    )
+
+
+def _change(session: Session, lease: Lease, **columns: Any) -> None:
+    statement = update(ShardRecord).where(_held(lease)).values(columns).returning(ShardRecord.shard_no)
+    if session.scalar(statement) is None:
         raise LeaseLost
 
 

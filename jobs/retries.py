@@ -18,7 +18,11 @@ class Backoff:
     def delays(self) -> Iterator[float]:
         """Yield the pause before each further try, in seconds; one fewer than `attempts`."""
         for retry in range(self.attempts - 1):
-            yield random.uniform(0, min(self.cap_seconds, self.base_seconds * 2**retry))
+            yield random.uniform(0, self.longest(retry))
+
+    def longest(self, retry: int) -> float:
+        """Return the longest pause before a further try, in seconds; the first of them is number 0."""
+        return min(self.cap_seconds, self.base_seconds * 2.0**retry)
 
 
 STORAGE = Backoff(attempts=5, base_seconds=0.5, cap_seconds=8)  # on top of the client's own quick retries
@@ -35,3 +39,8 @@ def webhook_pause(attempt: int) -> float | None:
     if attempt > len(WEBHOOK_SECONDS):
         return None
     return WEBHOOK_SECONDS[attempt - 1] * random.uniform(1 - WEBHOOK_JITTER, 1 + WEBHOOK_JITTER)
+
+
+# Of a whole shard, when the tries above were in vain. With a pause of 3/4 of the longest on average, the last try comes
+# about an hour after the first: an outage that is repaired within that time fails no item.
+POSTPONING = Backoff(attempts=21, base_seconds=5, cap_seconds=300)

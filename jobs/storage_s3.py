@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from typing import TYPE_CHECKING, BinaryIO
 
 import boto3
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from botocore.response import StreamingBody
     from types_boto3_s3.client import S3Client
     from typing_extensions import Buffer
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 30  # between two packets, not for a whole object
+READ_SECONDS = 30  # between two packets
+OBJECT_SECONDS = 120  # to read a whole object of limited size; a server that crawls counts as one that does not answer
+CHUNK_BYTES = 64 << 10  # read between two looks at the clock
 ATTEMPTS = 3  # chosen: enough for a hiccup; what lasts longer is for the caller, who knows how long to wait
 RANGE_BYTES = 8 << 20  # of a stream, fetched by one request
 PAGE_KEYS = 1000  # of a list; the most that S3 gives
@@ -72,10 +76,7 @@ class S3Storage:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with contextlib.closing(answer["Body"]) as body:
                 size = answer["ContentLength"]
-                data = b"" if size > max_bytes else body.read(max_bytes + 1)
-                # boto checks length and checksum when it sees the end, which takes one more read.
-                if len(data) <= max_bytes and size <= max_bytes:
-                    body.read(1)
+                data = b"" if size > max_bytes else _read_in_time(body, max_bytes + 1)
         if max(size, len(data)) > max_bytes:
             raise ObjectTooLarge(f"{key!r} has {max(size, len(data))} bytes; the limit is {max_bytes}")
         return data
@@ -168,6 +169,18 @@ class S3Storage:
         if status == 412:
             return StorageError(f"{what} changed while it was read")
         return StorageError(f"storage failed for {what}: {error}")
+
+
+def _read_in_time(body: StreamingBody, max_bytes: int) -> bytes:
+    """Return a body, or as much of it; boto checks length and checksum when it sees the end."""
+    until = time.monotonic() + OBJECT_SECONDS
+    chunks, left = [], max_bytes
+    while left and (chunk := body.read(min(CHUNK_BYTES, left))):
+        chunks.append(chunk)
+        left -= len(chunk)
+        if time.monotonic() > until:
+            raise StorageError(f"an object was not read within {OBJECT_SECONDS} s")
+    return b"".join(chunks)
 
 
 class _Ranges(io.RawIOBase):

@@ -29,7 +29,9 @@ WORKER_GRACE_SECONDS = 20.0  # to finish the batch on the device, settle it and 
 GRACE_SECONDS = 5.0
 
 CRASHES = 5  # in a row, before a process is given up
-HEALTHY_SECONDS = 60.0  # a process that ran for so long starts its row of crashes anew
+# A process that ran for so long starts its row of crashes anew. Less than a lease: a picture that kills its workers is
+# isolated by up to ten deaths of theirs, a lease apart, and they must not end the stack.
+HEALTHY_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 30.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import structlog
 from celery.signals import setup_logging, worker_shutting_down
 from pydantic import ValidationError
 
@@ -11,7 +12,10 @@ from jobs.doorbell import celery_app
 from jobs.logs import configure
 from worker.lifecycle import WorkerProcess
 from worker.settings import WorkerSettings
+from worker.stopping import Stopping
 from worker.tasks import register
+
+log = structlog.get_logger(__name__)
 
 
 def main() -> int:
@@ -23,6 +27,7 @@ def main() -> int:
         return 2
     configure(settings.log_format)
     process = WorkerProcess(settings)
+    stopping = Stopping(process.stop)
     app = celery_app(settings.broker_url.get_secret_value())
     register(app, process)
 
@@ -31,10 +36,13 @@ def main() -> int:
         """Keep Celery from setting up logging: it would raise the root logger's level."""
 
     @worker_shutting_down.connect(weak=False)
-    def _wind_down(**_: object) -> None:
-        process.wind_down()
+    def _asked_by_celery(**_: object) -> None:
+        """Hear of it from Celery, whose handlers take the place of ours."""
+        stopping.ask()
 
+    stopping.listen()
     process.start()
+    status = 1
     try:
         app.worker_main(
             [
@@ -51,10 +59,11 @@ def main() -> int:
             ]
         )
     except SystemExit as ended:
-        return int(ended.code or 0)
-    finally:
-        process.stop()
-    return 0
+        status = int(ended.code or 0)
+    except Exception:
+        log.exception("doorbells_failed")
+    stopping.finish(status)
+    return status
 
 
 if __name__ == "__main__":

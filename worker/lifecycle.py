@@ -15,29 +15,33 @@ from jobs.advance import advance
 from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.doorbell import Bell, Doorbell
-from jobs.job_leases import claim_job
+from jobs.job_leases import JobLease, claim_job, let_go
 from jobs.maintenance import expire_jobs, start_finishing, waiting_queues
 from jobs.storage import Storages
 from jobs.tenants import tenant_of_job
 from worker.device import resolve
-from worker.heartbeat import Heartbeat
+from worker.hanging import end_hung
+from worker.heartbeat import Control, Heartbeat
 from worker.held import HeldLeases
 from worker.images import PictureLimits
 from worker.loops import Loop
 from worker.model_cache import ModelCache
+from worker.presence import Presence
 from worker.runner import Runner
 from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.sheet import draw_sheet
 from worker.stages import Stages
 from worker.stream import Stream
+from worker.watch import Watch
 from worker.webhook_sender import WebhookSender
 
 log = structlog.get_logger(__name__)
 
 MAINTENANCE_SECONDS = 10.0
-CALLS_SECONDS = 2.0  # longest wait, when stopping, for calls to webhooks; what is not answered is sent again
-STOP_SECONDS = 60.0  # longest wait for a batch on the device; then its leases expire
+CALLS_SECONDS = 0.5  # longest wait, when stopping, for calls to webhooks; what is not answered is sent again
+STOP_SECONDS = 3.0  # to encode, write and settle what the device has done; what is not done then is given back
+GIVE_BACK_SECONDS = 1.0  # for the database to take it; then the leases expire
 
 
 class WorkerProcess:
@@ -58,24 +62,42 @@ class WorkerProcess:
         self._held = HeldLeases()
         self._maintained_at = 0.0
         self._stopping = threading.Event()
-        device = resolve(settings.device)
+        self._job_lease: JobLease | None = None
+        self._device = resolve(settings.device)
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # the other half decodes and encodes
+        self._presence = Presence(
+            self._database,
+            self.worker_id,
+            on_change=lambda: self._heartbeat.wake(),
+            on_rescue=lambda queue: self._ring(queue, 1),
+        )
         self._settler = Settler(self._database, self._held, on_job_complete=self._on_job_complete)
-        self._heartbeat = Heartbeat(self._database, self._held, lease_seconds=settings.lease_seconds)
+        self._heartbeat = Heartbeat(
+            self._database,
+            self._held,
+            lease_seconds=settings.lease_seconds,
+            presence_key=lambda: self._presence.key,
+        )
+        self._control = Control(self._database, self._held)
+        self._watch = Watch(lambda call: end_hung(call, self._runner, self._settler))
+        self._stream = Stream(
+            Stages(self._storages, self._limits, memory_bytes=settings.memory_mb << 20),
+            self._settler,
+            settings,
+            self._device,
+            self._watch,
+        )
         self._runner = Runner(
             self._database,
             self._held,
-            ModelCache(CardShelf(settings.models_dir), device, self._storages, self._limits),
-            Stream(
-                Stages(self._storages, self._limits, memory_bytes=settings.memory_mb << 20),
-                self._settler,
-                settings,
-                device,
-            ),
+            ModelCache(CardShelf(settings.models_dir), self._device, self._storages, self._limits),
+            self._stream,
             self._settler,
+            self._watch,
             worker_id=self.worker_id,
             queue=settings.queue,
             lease_seconds=settings.lease_seconds,
+            presence_key=lambda: self._presence.key,
         )
         self._loops: dict[Bell, Loop] = {
             "work": Loop("work", self._runner.step, poll_seconds=settings.poll_seconds),
@@ -83,12 +105,11 @@ class WorkerProcess:
         }
         sender = WebhookSender(self._database, allow_private=settings.webhook_allow_private)
         self._sending = Loop("webhooks", sender.step, poll_seconds=settings.poll_seconds)
-        self._device = device
 
     def start(self) -> None:
         """Start every thread."""
-        self._settler.start()
-        self._heartbeat.start()
+        for thread in (self._settler, self._heartbeat, self._control, self._watch, self._presence):
+            thread.start()
         for loop in (*self._loops.values(), self._sending):
             loop.start()
         log.info("worker_ready", worker_id=str(self.worker_id), device=str(self._device), queue=self._settings.queue)
@@ -97,25 +118,59 @@ class WorkerProcess:
         """Look for work now."""
         self._loops[bell].wake()
 
-    def wind_down(self) -> None:
-        """Begin to stop; returns at once. Safe in a signal handler, and to call twice."""
+    def stop(self) -> None:
+        """Finish the batch on the device, settle it, give the rest back.
+
+        What the device has not begun is given back at once, whatever else waits. Takes at most 5 s beyond the batch
+        on the device, also while the storage or the database does not answer.
+        """
+        started = time.monotonic()
+        log.info("worker_stopping", worker_id=str(self.worker_id), leases=len(self._held.all()))
         self._stopping.set()
-        self._runner.wind_down()
         for loop in (*self._loops.values(), self._sending):
             loop.stop()
-
-    def stop(self) -> None:
-        """Finish the batch on the device, settle it, give the rest back, and close everything."""
-        self.wind_down()
-        until = time.monotonic() + STOP_SECONDS
-        for loop in self._loops.values():
-            loop.join(max(0.0, until - time.monotonic()))
+        self._runner.wind_down()
+        settled = self._wait_for_device()
+        if not settled:
+            self._settler.give_up()
+        self._loops["work"].join(0.1)
         self._runner.wind_down()  # for a shard that was claimed while the loop was being stopped
-        settled = self._settler.wait_until_idle(max(0.0, until - time.monotonic()))
+        settled = self._settler.wait_until_idle(GIVE_BACK_SECONDS)
+        self._let_job_go()
         self._heartbeat.stop()
         self._sending.join(CALLS_SECONDS)
-        self._doorbell.close()
-        log.info("worker_stopped", worker_id=str(self.worker_id), settled=settled)
+        self._control.stop()
+        self._presence.stop()
+        log.info(
+            "worker_stopped",
+            worker_id=str(self.worker_id),
+            settled=settled,
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+    def _wait_for_device(self) -> bool:
+        """Wait for what is on the device, however long that takes, and a little for what comes after it."""
+        until = time.monotonic() + STOP_SECONDS
+        while not self._settler.wait_until_idle(0.05):
+            if self._stream.on_device:
+                until = time.monotonic() + STOP_SECONDS
+            elif time.monotonic() > until:
+                return False
+        return True
+
+    def _let_job_go(self) -> None:
+        """Give back the job whose step has not ended, perhaps because storage does not answer."""
+        plan, lease = self._loops["plan"], self._job_lease
+        plan.join(0.1)
+        if not plan.is_alive() or lease is None:
+            return
+        giving_back = threading.Thread(target=self._give_job_back, args=(lease,), daemon=True)
+        giving_back.start()
+        giving_back.join(GIVE_BACK_SECONDS)
+
+    def _give_job_back(self, lease: JobLease) -> None:
+        with self._database.transaction() as session:
+            let_go(session, lease)
 
     def _plan(self) -> bool:
         """Do one step of one job, if one waits. Return whether there was one."""
@@ -130,6 +185,7 @@ class WorkerProcess:
                 lease_seconds=self._settings.lease_seconds,
                 stopping=self._stopping,
             )
+        self._job_lease = lease
         if lease is None:
             return False
         with self._database.reading() as session:

@@ -8,16 +8,18 @@ from collections.abc import Callable
 
 import structlog
 
+from worker.vital import Vital
+
 log = structlog.get_logger(__name__)
 
 FAILURE_SECONDS = 5.0  # longest pause after a step that failed
 
 
-class Loop(threading.Thread):
+class Loop(Vital):
     """Calls `step` over and over. A step returns whether it found work; one that raises is called again later."""
 
     def __init__(self, name: str, step: Callable[[], bool], *, poll_seconds: float) -> None:
-        super().__init__(name=name, daemon=True)
+        super().__init__(name, self._run)
         self._step = step
         self._poll_seconds = poll_seconds
         self._woken = threading.Event()
@@ -32,7 +34,7 @@ class Loop(threading.Thread):
         self._stop_asked.set()
         self._woken.set()
 
-    def run(self) -> None:
+    def _run(self) -> None:
         failures = 0
         while not self._stop_asked.is_set():
             try:

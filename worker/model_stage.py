@@ -12,6 +12,7 @@ import torch
 from jobs.errors import ErrorCode, JobsError, OutOfMemory
 from worker.batching import bucket_of
 from worker.pipelines.base import Batch
+from worker.watch import Watch
 from worker.work import Work
 
 log = structlog.get_logger(__name__)
@@ -23,34 +24,37 @@ class ModelFailed(JobsError):
     code = ErrorCode.MODEL_FAILED
 
 
-def run_batch(works: Sequence[Work], device: torch.device) -> None:
-    """Give each work its output, or its error.
+def run_batch(works: Sequence[Work], device: torch.device, watch: Watch, *, limit_seconds: float) -> None:
+    """Give each work its output, or its error. Each forward pass may take `limit_seconds`.
 
     A batch that is too large for the device is halved and its items are tried again. A batch that fails in any
     other way is run item by item, so that one bad item costs nobody else.
     """
     started = time.perf_counter()
     try:
-        _forward(works, device)
+        with watch.over("model", works[0].held, [(work.held, work.item.item_no) for work in works], limit_seconds):
+            _forward(works, device)
     except Exception as error:  # noqa: BLE001  # a model may raise anything
-        _divide(works, device, error)
+        for part in _divided(works, error):
+            run_batch(part, device, watch, limit_seconds=limit_seconds)
         return
     each = (time.perf_counter() - started) * 1000 / len(works)
     for work in works:
         work.milliseconds["model"] = round(each, 1)
 
 
-def _divide(works: Sequence[Work], device: torch.device, error: Exception) -> None:
+def _divided(works: Sequence[Work], error: Exception) -> list[Sequence[Work]]:
+    """Return the parts of a batch that failed that are to be tried again; a single work fails."""
     if len(works) > 1:
         log.warning("batch_divided", size=len(works), error=repr(error))
         middle = len(works) // 2 if _out_of_memory(error) else 1
-        run_batch(works[:middle], device)
-        run_batch(works[middle:], device)
-    elif _out_of_memory(error):
+        return [works[:middle], works[middle:]]
+    if _out_of_memory(error):
         works[0].fail(OutOfMemory())
     else:
         log.error("model_failed", item_no=works[0].item.item_no, exc_info=error)
         works[0].fail(ModelFailed(f"the model failed on this picture: {error!r}"))
+    return []
 
 
 def _forward(works: Sequence[Work], device: torch.device) -> None:

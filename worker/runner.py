@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 import structlog
 
 from jobs import claims, leases, moves
-from jobs.claims import Claim
 from jobs.database import Database
 from jobs.errors import JobsError, LeaseLost
+from jobs.leases import ItemResult
+from jobs.states import ItemState
 from worker.held import HeldLease, HeldLeases
 from worker.model_cache import ModelCache, Prepared
 from worker.settler import Settler
 from worker.stream import Stream
+from worker.watch import PREPARE_SECONDS, Watch
+from worker.work import MESSAGE_CHARACTERS
 
 log = structlog.get_logger(__name__)
 
@@ -28,19 +32,23 @@ class Runner:
         models: ModelCache,
         stream: Stream,
         settler: Settler,
+        watch: Watch,
         *,
         worker_id: uuid.UUID,
         queue: str,
         lease_seconds: float,
+        presence_key: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._database = database
         self._held = held
         self._models = models
         self._stream = stream
         self._settler = settler
+        self._watch = watch
         self._worker_id = worker_id
         self._queue = queue
         self._lease_seconds = lease_seconds
+        self._presence_key = presence_key
         self._stopping = False
 
     def step(self) -> bool:
@@ -49,12 +57,16 @@ class Runner:
             return False
         with self._database.transaction() as session:
             claim = claims.claim(
-                session, worker_id=self._worker_id, queue=self._queue, lease_seconds=self._lease_seconds
+                session,
+                worker_id=self._worker_id,
+                queue=self._queue,
+                lease_seconds=self._lease_seconds,
+                presence_key=self._presence_key(),
             )
         if claim is None:
             return False
         held = HeldLease(claim)
-        self._held.add(held)
+        self._settler.open(held)
         log.info(
             "shard_claimed",
             job_id=str(claim.lease.job_id),
@@ -68,7 +80,7 @@ class Runner:
         if prepared is None:
             return False
         if claim.suspect:  # it may kill this process: nobody else's shard should die with it
-            self._settler.wait_until_idle()
+            self._settler.wait_until_idle(besides=held)
         self._stream.feed(held, prepared)
         if claim.suspect:
             self._settler.wait_until_idle()
@@ -82,26 +94,46 @@ class Runner:
 
     def _prepare(self, held: HeldLease) -> Prepared | None:
         """Load the model and encode the style; where that cannot be done, give the shard back."""
-        claim = held.claim
+        facts = {"job_id": str(held.lease.job_id), "shard_no": held.lease.shard_no}
         try:
-            return self._models.prepare(claim)
+            with self._watch.over("prepare", held, (), PREPARE_SECONDS):
+                return self._models.prepare(held.claim)
         except JobsError as error:
-            log.error("prepare_failed", job_id=str(claim.lease.job_id), error=str(error))
-            self._give_back(claim, None if error.retryable else error)
-        except Exception:
-            self._give_back(claim, None)
-            self._held.remove(held)
-            raise
-        self._held.remove(held)
+            log.error("prepare_failed", error=str(error), **facts)
+            if error.retryable:
+                self.postpone(held, error)
+            else:
+                self._refuse(held, error)
+        except Exception as error:
+            log.exception("prepare_failed", **facts)
+            self.postpone(held, JobsError(f"the recipe cannot be prepared: {error!r}"))
         return None
 
-    def _give_back(self, claim: Claim, fault: JobsError | None) -> None:
-        """Release a shard that cannot run here; end its job where it can run nowhere."""
+    def postpone(self, held: HeldLease, error: JobsError) -> None:
+        """Leave a shard that cannot be prepared to a later attempt; after too many of them its items fail."""
+        if held.postpone():
+            held.wind_down()
+            return
+        for item in held.claim.items:
+            self._settler.fail(
+                held,
+                ItemResult(
+                    item_no=item.item_no,
+                    state=ItemState.FAILED,
+                    error_code=str(error.code),
+                    error_message=str(error)[:MESSAGE_CHARACTERS],
+                ),
+            )
+
+    def _refuse(self, held: HeldLease, fault: JobsError) -> None:
+        """End the job of a shard that can run nowhere."""
+        lease = held.lease
         try:
             with self._database.transaction() as session:
-                leases.release(session, claim.lease)
-                if fault is not None:
-                    message = f"the recipe cannot run: {fault}"
-                    moves.fail(session, claim.lease.job_id, code=f"recipe_{fault.code}", message=message)
+                leases.release(session, lease)
+                message = f"the recipe cannot run: {fault}"
+                moves.fail(session, lease.job_id, code=f"recipe_{fault.code}", message=message)
         except LeaseLost:
-            log.warning("lease_lost", job_id=str(claim.lease.job_id), shard_no=claim.lease.shard_no)
+            log.warning("lease_lost", job_id=str(lease.job_id), shard_no=lease.shard_no)
+        finally:
+            self._settler.forget(held)

@@ -17,6 +17,9 @@ class WorkerSettings(Settings):
     models_dir: Path = Field(BUILT_IN, description="Folder of models: <name>/model.json and weights.safetensors.")
     lease_seconds: float = Field(15, ge=2, le=600, description="A silent worker loses its shards after this long.")
     poll_seconds: float = Field(1, gt=0, le=60, description="Pause between looks for work when doorbells are silent.")
+    item_seconds: float = Field(
+        120, ge=1, le=3600, description="Longest that one stage may take for a picture, or the model for a batch."
+    )
     batch_size: int = Field(8, ge=1, le=256, description="Most pictures in one forward pass.")
     read_threads: int = Field(8, ge=1, le=128, description="Concurrent reads from storage.")
     codec_threads: int = Field(2, ge=1, le=128, description="Threads that decode, and as many that encode.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import random
 import threading
 import time
 import uuid
@@ -10,120 +11,176 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from jobs import failure_policy, leases
-from jobs.database import Database
+from jobs.database import AWAY, Database
 from jobs.errors import LeaseLost
-from jobs.leases import Lease
+from jobs.leases import FailedTry, ItemResult, Lease
 from jobs.maintenance import start_finishing
 from jobs.states import ItemState
 from worker.held import HeldLease, HeldLeases
+from worker.vital import Vital
 from worker.work import Work
 
 log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS = 1.0  # what a crash may cost: work of one second is done again
+TICK_SECONDS = 0.2  # until it is noticed that a lease is not wanted any more
+AWAY_SECONDS = 5.0  # longest pause while the database is away
 
 
 @dataclass(slots=True)
 class _Account:
-    """What is known of one lease's items."""
+    """What is known of one lease's items. Only the settler's thread touches it once it is opened."""
 
     held: HeldLease
-    remaining: int  # items still on their way
-    done: list[Work] = field(default_factory=list)  # to be recorded
+    open: set[int]  # items still on their way
+    results: list[ItemResult] = field(default_factory=list)  # to be recorded
+    tries: list[FailedTry] = field(default_factory=list)
+    in_doubt: bool = False  # the last transaction failed, perhaps after its commit
 
 
-class Settler(threading.Thread):
+class Settler(Vital):
     """Takes works at the end of the stream. The only writer of results."""
 
     def __init__(self, database: Database, held: HeldLeases, *, on_job_complete: Callable[[uuid.UUID], None]) -> None:
-        super().__init__(name="settle", daemon=True)
+        super().__init__("settle", self._run)
         self.inbox: queue.Queue[Work] = queue.Queue(maxsize=256)
         self._database = database
         self._held = held
         self._on_job_complete = on_job_complete
         self._accounts: dict[Lease, _Account] = {}
         self._changed = threading.Condition()
+        self._hung: queue.SimpleQueue[tuple[Lease, ItemResult]] = queue.SimpleQueue()
+        self._giving_up = threading.Event()
+        self._failures = 0
+        self._away_until = 0.0
 
-    def open(self, held: HeldLease, item_count: int) -> None:
-        """Expect so many items of a lease."""
+    def open(self, held: HeldLease) -> None:
+        """Expect the items of a lease, from its claim on: who gives it back, and when, is decided here."""
+        self._held.add(held)
         with self._changed:
-            self._accounts[held.lease] = _Account(held, item_count)
+            self._accounts[held.lease] = _Account(held, {item.item_no for item in held.claim.items})
 
-    def wait_until_idle(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until every opened lease is settled or given back. Return whether that came in time."""
+    def forget(self, held: HeldLease) -> None:
+        """Expect no more of a lease that was given back elsewhere."""
+        self._held.remove(held)
         with self._changed:
-            return self._changed.wait_for(lambda: not self._accounts, timeout_seconds)
+            self._accounts.pop(held.lease, None)
+            self._changed.notify_all()
 
-    def run(self) -> None:
+    def fail(self, held: HeldLease, result: ItemResult) -> None:
+        """Settle an item that will never come."""
+        self._hung.put((held.lease, result))
+
+    def give_up(self) -> None:
+        """Wait for no item any more: record what is done, and give every lease back."""
+        self._giving_up.set()
+
+    def wait_until_idle(self, timeout_seconds: float | None = None, *, besides: HeldLease | None = None) -> bool:
+        """Wait until every lease is settled or given back, but for one. Return whether that came in time."""
+        spared = set() if besides is None else {besides.lease}
+        with self._changed:
+            return self._changed.wait_for(lambda: self._accounts.keys() <= spared, timeout_seconds)
+
+    def _run(self) -> None:
         flush_at = time.monotonic() + SETTLE_SECONDS
         while True:
-            complete = False
             try:
-                complete = self._take(self.inbox.get(timeout=max(0.0, flush_at - time.monotonic())))
+                self._take(self.inbox.get(timeout=max(0.0, min(flush_at - time.monotonic(), TICK_SECONDS))))
             except queue.Empty:
                 pass
+            complete = self._sweep()
             due = time.monotonic() >= flush_at
-            if due or complete:
+            if (due or complete) and time.monotonic() >= self._away_until:
                 self._flush(everything=due)
             if due:
                 flush_at = time.monotonic() + SETTLE_SECONDS
 
-    def _take(self, work: Work) -> bool:
-        """Note a work. Return whether it was the last of its lease."""
-        account = self._accounts[work.held.lease]
-        account.remaining -= 1
+    def _take(self, work: Work) -> None:
+        """Note a work, unless it was given back without waiting for it."""
+        account = self._accounts.get(work.held.lease)
+        if account is not None and work.item.item_no in account.open:
+            account.open.remove(work.item.item_no)
+            account.tries += work.failed_tries
+            if not work.dropped:
+                account.results.append(work.result())
         work.free()
-        if not work.dropped:
-            account.done.append(work)
-        return account.remaining == 0
+
+    def _sweep(self) -> bool:
+        """Wait no longer for what is not wanted and not begun. Return whether nothing more comes for some lease."""
+        while not self._hung.empty():
+            lease, result = self._hung.get()
+            account = self._accounts.get(lease)
+            if account is not None and result.item_no in account.open:
+                account.open.remove(result.item_no)
+                account.results.append(result)
+        complete = False
+        for account in self._all():
+            if not account.held.alive or (self._giving_up.is_set() and self.inbox.empty()):
+                account.open.clear()
+            elif not account.held.wanted:
+                account.open &= account.held.begun()
+            complete = complete or not account.open
+        return complete
+
+    def _all(self) -> list[_Account]:
+        with self._changed:
+            return list(self._accounts.values())
 
     def _flush(self, *, everything: bool) -> None:
-        """Settle the leases that are complete; all of them when it is time."""
-        with self._changed:
-            accounts = list(self._accounts.values())
-        for account in accounts:
-            if everything or account.remaining == 0:
-                self._settle(account)
+        """Settle the leases for which nothing more comes; all of them when it is time."""
+        try:
+            for account in self._all():
+                if everything or not account.open:
+                    self._settle(account)
+        except AWAY as error:
+            # The results stay here; the stream fills up and waits. They are recorded when the database is back, or
+            # refused when the lease has gone to another worker meanwhile.
+            self._failures += 1
+            longest = min(AWAY_SECONDS, SETTLE_SECONDS * 2 ** min(self._failures, 8))
+            self._away_until = time.monotonic() + longest * random.uniform(0.5, 1)
+            log.warning("settle_failed", error=str(error), failures=self._failures)
+        else:
+            self._failures = 0
 
     def _settle(self, account: _Account) -> None:
-        held, lease, complete = account.held, account.held.lease, account.remaining == 0
-        if not (account.done or complete):
+        held, lease, complete = account.held, account.held.lease, not account.open
+        if not (account.results or account.tries or complete):
             return
         try:
             ended = held.alive and self._record(account)
             if complete and held.alive and not ended:
                 with self._database.transaction() as session:
-                    leases.release(session, lease)
+                    held.give_back(session, lease)
         except LeaseLost:
             log.warning("results_refused", job_id=str(lease.job_id), shard_no=lease.shard_no)
             held.lose()
-        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-            # The database is away. The results stay here; the stream fills up and waits. They are recorded when it is
-            # back, or refused when the lease has gone to another worker meanwhile.
-            log.warning("settle_failed", job_id=str(lease.job_id), shard_no=lease.shard_no, error=str(error))
-            return
+        except AWAY:
+            raise
         except Exception:
             # The database will never take these. The lease is left to expire, which counts as a death of its worker:
             # quarantine then finds the item that cannot be recorded, and everything beside it is.
             log.exception("results_unrecordable", job_id=str(lease.job_id), shard_no=lease.shard_no)
             held.lose()
             self._held.remove(held)
-        account.done.clear()
+        account.results.clear()
+        account.tries.clear()
         if complete:
-            self._close(held)
+            self.forget(held)
 
     def _record(self, account: _Account) -> bool:
         """Write the results. Return whether the shard has ended."""
-        lease = account.held.lease
-        tries = [failed for work in account.done for failed in work.failed_tries]
+        lease, doubt, account.in_doubt = account.held.lease, account.in_doubt, True
         with self._database.transaction() as session:
-            results = [work.result() for work in account.done]
-            ended = leases.settle(session, lease, results, tries)
-        if any(result.state is ItemState.FAILED for result in results):
+            if doubt:
+                account.results = leases.unrecorded(session, lease, account.results)
+            ended = leases.settle(session, lease, account.results, account.tries)
+        account.in_doubt = False
+        failed = any(result.state is ItemState.FAILED for result in account.results)
+        account.results.clear()
+        account.tries.clear()
+        if failed:
             with self._database.transaction() as session:
                 failure_policy.enforce(session, lease.job_id)
         if ended:
@@ -133,9 +190,3 @@ class Settler(threading.Thread):
             if finishing:
                 self._on_job_complete(lease.job_id)
         return ended
-
-    def _close(self, held: HeldLease) -> None:
-        self._held.remove(held)
-        with self._changed:
-            del self._accounts[held.lease]
-            self._changed.notify_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+RETRY_SECONDS = 60.0  # from the first try on; later ones are left to another attempt of the shard
 COPIES = 4  # of a picture's pixels at the same time, at most: decoded, batched, restyled, being encoded
 
 
@@ -77,11 +79,12 @@ class Stages:
 
 def _retrying(work: Work, attempt: Callable[[], T]) -> T:
     """Try, and try again while storage does not answer."""
+    until = time.monotonic() + RETRY_SECONDS
     for delay in STORAGE.delays():
         try:
             return attempt()
         except StorageError as error:
-            if not error.retryable or not work.held.alive:
+            if not error.retryable or not work.held.alive or time.monotonic() > until:
                 raise
             tried = FailedTry(item_no=work.item.item_no, code=str(error.code), message=str(error))
             work.failed_tries.append(tried)

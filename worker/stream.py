@@ -2,7 +2,7 @@
 
 Each stage has threads of its own, so that the device computes while files are fetched, decoded, encoded and
 stored. A work whose item failed, or that is not wanted any more, walks through the rest untouched: whatever
-enters the stream leaves it at the settler, once.
+enters the stream leaves it at the settler, once. The settler does not wait for those that it gave back meanwhile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 import structlog
 import torch
 
-from jobs.errors import JobsError, OutOfMemory
+from jobs.errors import JobsError, OutOfMemory, StorageError
 from worker.batching import Batcher, bucket_of
 from worker.held import HeldLease
 from worker.model_cache import Prepared
@@ -23,6 +23,8 @@ from worker.model_stage import run_batch
 from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.stages import Stages
+from worker.vital import Vital
+from worker.watch import STORAGE_SECONDS, Watch
 from worker.work import Work
 
 log = structlog.get_logger(__name__)
@@ -37,9 +39,14 @@ WorkQueue = queue.Queue[Work]
 class Stream:
     """The way of every item through this process. Works of several shards are under way at once."""
 
-    def __init__(self, stages: Stages, settler: Settler, settings: WorkerSettings, device: torch.device) -> None:
+    def __init__(
+        self, stages: Stages, settler: Settler, settings: WorkerSettings, device: torch.device, watch: Watch
+    ) -> None:
         self._settler = settler
         self._device = device
+        self._watch = watch
+        self._limit_seconds = settings.item_seconds
+        self._busy = threading.Event()
         self._to_read: WorkQueue = queue.Queue(maxsize=2 * settings.read_threads)
         self._to_decode: WorkQueue = queue.Queue(maxsize=settings.read_threads)
         self._to_batch: WorkQueue = queue.Queue(maxsize=2 * settings.batch_size)
@@ -52,25 +59,26 @@ class Stream:
         codecs = settings.codec_threads
         self._start("read", settings.read_threads, self._to_read, self._to_decode, stages.read, _may_start)
         self._start("decode", codecs, self._to_decode, self._to_batch, stages.decode, _may_start)
-        threading.Thread(target=self._batch, name="batch", daemon=True).start()
-        threading.Thread(target=self._model, name="model", daemon=True).start()
+        Vital("batch", self._batch).start()
+        Vital("model", self._model).start()
         self._start("encode", codecs, self._to_encode, self._to_write, stages.encode, _may_go_on)
         self._start("write", settings.write_threads, self._to_write, settler.inbox, stages.write, _may_go_on)
 
     def feed(self, held: HeldLease, prepared: Prepared) -> None:
-        """Send a shard's items on their way. Blocks while the stream is full."""
-        self._settler.open(held, len(held.claim.items))
+        """Send a shard's items on their way. Blocks while the stream is full, but only as long as they are wanted."""
         for item in held.claim.items:
-            self._put(Work(held=held, item=item, prepared=prepared))
+            work = Work(held=held, item=item, prepared=prepared)
+            while held.wanted:
+                try:
+                    self._to_read.put(work, timeout=0.5)
+                    break
+                except queue.Full:
+                    continue
 
-    def _put(self, work: Work) -> None:
-        while work.held.wanted:
-            try:
-                return self._to_read.put(work, timeout=0.5)
-            except queue.Full:
-                continue
-        work.drop()
-        return self._settler.inbox.put(work)
+    @property
+    def on_device(self) -> bool:
+        """Whether a batch is on the device now."""
+        return self._busy.is_set()
 
     def _start(
         self,
@@ -81,18 +89,21 @@ class Stream:
         act: Callable[[Work], None],
         may_run: Callable[[Work], bool],
     ) -> None:
+        limit_seconds = STORAGE_SECONDS if name in ("read", "write") else self._limit_seconds
+
         def run() -> None:
             while True:
                 work = inbox.get()
                 if work.open:
                     if may_run(work):
-                        _act(name, act, work)
+                        with self._watch.over(name, work.held, [(work.held, work.item.item_no)], limit_seconds):
+                            _act(name, act, work)
                     else:
                         work.drop()
                 outbox.put(work)
 
         for number in range(threads):
-            threading.Thread(target=run, name=f"{name}-{number}", daemon=True).start()
+            Vital(f"{name}-{number}", run).start()
 
     def _batch(self) -> None:
         while True:
@@ -112,6 +123,9 @@ class Stream:
             self._to_encode.put(work)
             return
         assert work.size is not None
+        if work.held.claim.suspect:  # alone on the device too: if it is the poison, nobody needs to guess
+            self._to_model.put([work])
+            return
         full = self._batcher.add(work.prepared.fingerprint, bucket_of(*work.size), work, time.monotonic())
         if full is not None:
             self._to_model.put(full)
@@ -119,12 +133,14 @@ class Stream:
     def _model(self) -> None:
         while True:
             batch = self._to_model.get()
+            self._busy.set()
             for work in batch:
-                if not _may_start(work):
+                if not work.held.begin(work.item.item_no):
                     work.drop()
             wanted = [work for work in batch if work.open]
             if wanted:
-                run_batch(wanted, self._device)
+                run_batch(wanted, self._device, self._watch, limit_seconds=self._limit_seconds)
+            self._busy.clear()
             for work in batch:
                 self._to_encode.put(work)
 
@@ -142,6 +158,11 @@ def _act(name: str, act: Callable[[Work], None], work: Work) -> None:
     started = time.perf_counter()
     try:
         act(work)
+    except StorageError as error:
+        if error.retryable and work.held.postpone():
+            work.postpone(error)
+        else:
+            work.fail(error)
     except JobsError as error:
         work.fail(error)
     except MemoryError:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.claims import ClaimedItem
-from jobs.errors import JobsError
+from jobs.errors import JobsError, StorageError
 from jobs.leases import FailedTry, ItemResult
 from jobs.states import ItemState
 from worker.held import HeldLease
@@ -76,6 +76,11 @@ class Work:
         """End here undone: the item stays pending."""
         self.dropped = True
         self.free()
+
+    def postpone(self, error: StorageError) -> None:
+        """End here undone, because storage did not answer; the error is kept."""
+        self.failed_tries.append(FailedTry(item_no=self.item.item_no, code=str(error.code), message=str(error)))
+        self.drop()
 
     def reserve(self, budget: Budget, amount_bytes: int) -> None:
         """Take room for the pixels, until `free`."""

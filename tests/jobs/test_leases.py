@@ -17,7 +17,8 @@ from jobs.database import Database, now
 from jobs.errors import LeaseLost
 from jobs.leases import FailedTry, ItemResult
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
-from jobs.states import ItemState, JobState, ShardState
+from jobs.retries import Backoff
+from jobs.states import CancelMode, ItemState, JobState, ShardState
 from tests.factories import make_job
 
 WORKER = uuid.UUID(int=1)
@@ -271,3 +272,85 @@ def test_many_workers_at_once_claim_each_shard_once(database: Database) -> None:
         thread.join()
     assert sorted(claimed.lease.shard_no for claimed in claims) == list(range(20))
     assert result_count(database, job_id) == 40
+
+
+def test_standing_tells_who_goes_on_who_winds_down_and_who_stops_at_once(database: Database) -> None:
+    states = {
+        "runs": {"state": JobState.RUNNING},
+        "paused": {"state": JobState.PAUSED},
+        "drains": {"state": JobState.CANCELLING, "cancel_mode": CancelMode.DRAIN},
+        "cancelled": {"state": JobState.CANCELLING, "cancel_mode": CancelMode.NOW},
+        "failed": {"state": JobState.CANCELLING},
+    }
+    claims = {}
+    for name, columns in states.items():
+        job_id = add_job(database, items=1)
+        claims[name] = must_claim(database)
+        assert claims[name].lease.job_id == job_id
+        with database.transaction() as session:
+            session.execute(update(JobRecord).where(JobRecord.id == job_id).values(columns))
+    lease_of = {name: claim.lease for name, claim in claims.items()}
+    expected = {lease_of["runs"]: True, lease_of["paused"]: False, lease_of["drains"]: True}
+    with database.reading() as session:
+        assert leases.standing(session, list(lease_of.values())) == expected
+        assert leases.standing(session, []) == {}
+    with database.transaction() as session:
+        assert leases.renew(session, list(lease_of.values()), lease_seconds=30) == expected
+
+
+def test_an_old_lease_does_not_stand_beside_a_new_one_of_the_same_worker(database: Database) -> None:
+    add_job(database, items=1)
+    old = must_claim(database)
+    expire(database, old)
+    new = must_claim(database)
+    with database.reading() as session:
+        assert leases.standing(session, [old.lease, new.lease]) == {new.lease: True}
+
+
+def test_a_postponed_shard_waits_longer_each_time_and_burns_no_attempt(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.leases.POSTPONING", Backoff(attempts=9, base_seconds=100, cap_seconds=1000))
+    add_job(database, items=1)
+    for count, longest in enumerate((100, 200, 400), start=1):
+        claimed = must_claim(database)
+        assert (claimed.lease.attempt, claimed.postponed_count) == (1, count - 1)
+        with database.transaction() as session:
+            leases.postpone(session, claimed.lease)
+            shard, moment = shard_of(session, claimed), now(session)
+            assert (shard.state, shard.attempt, shard.postponed_count) == (ShardState.READY, 0, count)
+            assert shard.available_at is not None
+            assert longest / 2 - 10 < (shard.available_at - moment).total_seconds() <= longest
+        assert claim(database) is None
+        with database.transaction() as session:
+            session.execute(update(ShardRecord).values(available_at=now(session)))
+    with pytest.raises(LeaseLost), database.transaction() as session:
+        leases.postpone(session, claimed.lease)
+
+
+def test_a_postponed_shard_does_not_keep_its_neighbours_waiting(database: Database) -> None:
+    add_job(database, items=2, shard_size=1)
+    first = must_claim(database)
+    with database.transaction() as session:
+        leases.postpone(session, first.lease)
+    assert must_claim(database).lease.shard_no == 1
+
+
+def test_a_lease_that_its_holder_ends_is_rescued_at_once_and_counts_as_a_death(database: Database) -> None:
+    add_job(database, items=1)
+    hung = must_claim(database)
+    with database.transaction() as session:
+        leases.expire(session, hung.lease)
+    rescued = must_claim(database, OTHER)
+    assert rescued.suspect
+    assert rescued.lease.attempt == 2
+    with pytest.raises(LeaseLost), database.transaction() as session:
+        leases.expire(session, hung.lease)
+
+
+def test_results_whose_commit_got_no_answer_can_be_told_from_new_ones(database: Database) -> None:
+    add_job(database, items=3)
+    claimed = must_claim(database)
+    settle(database, claimed, succeed([0, 1]))
+    with database.reading() as session:
+        assert leases.unrecorded(session, claimed.lease, succeed([1, 2])) == succeed([2])

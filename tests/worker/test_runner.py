@@ -47,6 +47,7 @@ def runner(bench: Bench, shelf: CardShelf | None = None) -> Runner:
         models,
         bench.stream,
         bench.settler,
+        bench.watch,
         worker_id=WORKER,
         queue="gpu",
         lease_seconds=60,
@@ -98,6 +99,7 @@ def test_storage_that_is_away_for_a_moment_costs_the_job_nothing(bench: Bench, m
     away = runner(bench)
     away._models._storages = Storages(s3_endpoint_url="http://127.0.0.1:1", s3_region="us-east-1")
     assert not away.step()
+    assert bench.settler.wait_until_idle(30)
     with bench.database.reading() as session:
         assert session.get_one(JobRecord, job_id).state is JobState.RUNNING
     (shard,) = shards(bench)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from jobs.errors import StorageError
 from jobs.locations import Location
 from jobs.recipes import Recipe
 from jobs.records import ItemErrorRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord
-from jobs.retries import Backoff
+from jobs.retries import POSTPONING, Backoff
 from jobs.states import ItemState, ShardState
 from jobs.storage import Storage, Storages
 from jobs.storage_folder import FolderStorage
@@ -33,6 +34,7 @@ from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.stages import Stages
 from worker.stream import Stream
+from worker.watch import Watch
 
 WORKER = uuid.UUID(int=7)
 SIZE = 12
@@ -108,7 +110,8 @@ class Bench:
         self.settler = Settler(database, self.held_leases, on_job_complete=lambda _job_id: None)
         settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2)
         stages = Stages(storages or Storages(), PictureLimits(), memory_bytes=8 << 20)
-        self.stream = Stream(stages, self.settler, settings, torch.device("cpu"))
+        self.watch = Watch(lambda _call: None)
+        self.stream = Stream(stages, self.settler, settings, torch.device("cpu"), self.watch)
         self.settler.start()
 
     def claim(self, *, replace: dict[int, bytes] | None = None, urls: dict[int, str] | None = None) -> Claim:
@@ -135,7 +138,7 @@ class Bench:
 
     def run(self, claim: Claim, pipeline: Invert) -> HeldLease:
         held = HeldLease(claim)
-        self.held_leases.add(held)
+        self.settler.open(held)
         self.stream.feed(held, prepared(claim, pipeline))
         assert self.settler.wait_until_idle(30)
         return held
@@ -245,7 +248,7 @@ def test_storage_that_stays_away_fails_the_item_in_the_end(
 ) -> None:
     monkeypatch.setattr("worker.stages.STORAGE", Backoff(attempts=2, base_seconds=0.01, cap_seconds=0.02))
     bench = Bench(database, tmp_path, Flaky())
-    claim = bench.claim()
+    claim = dataclasses.replace(bench.claim(), postponed_count=POSTPONING.attempts - 1)
     bench.run(claim, Invert())
     assert {row.error_code for row in bench.results(claim).values()} == {"storage_unavailable"}
 
@@ -254,7 +257,7 @@ def test_a_lease_that_winds_down_is_given_back_with_what_is_left(bench: Bench) -
     claim = bench.claim()
     held = HeldLease(claim)
     held.wind_down()
-    bench.held_leases.add(held)
+    bench.settler.open(held)
     bench.stream.feed(held, prepared(claim, Invert()))
     assert bench.settler.wait_until_idle(30)
     assert bench.results(claim) == {}
