@@ -14,6 +14,7 @@ from typing import Any, NewType
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event, insert, literal_column, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -129,3 +130,10 @@ def append(session: Session, record: type[Record], rows: Sequence[Mapping[str, A
             copy.write(copy_text(table, names, rows))
     except psycopg.Error as error:  # beside SQLAlchemy's own execution, so beside its own wrapping too
         raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=connection.dialect) from error
+
+
+def append_missing(session: Session, record: type[Record], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append the rows whose keys are not there yet, and leave those that are as they are."""
+    postgres = isinstance(session.get_bind().dialect, PGDialect)
+    appending = postgresql.insert(record) if postgres else sqlite.insert(record)
+    session.execute(appending.on_conflict_do_nothing(), list(rows))

@@ -142,6 +142,15 @@ def item_page(
     return Page(rows=[ItemStatus(item=row[0], result=row[1]) for row in rows[:limit]], more=len(rows) > limit)
 
 
+def troubled_page(
+    session: Session, job_id: uuid.UUID, *, states: Sequence[ItemState], after: int = -1, limit: int
+) -> Page[ItemStatus]:
+    """Return up to `limit` items in one of some states, none of them `succeeded`, behind item `after`, in order."""
+    page = _items_of_results(job_id, [_results(job_id, state, after, limit) for state in states])
+    rows = session.execute(page.limit(limit + 1)).all()
+    return Page(rows=[ItemStatus(item=row[0], result=row[1]) for row in rows[:limit]], more=len(rows) > limit)
+
+
 def style_page(session: Session, tenant: Tenant, *, after: str | None = None, limit: int) -> Page[StyleRecord]:
     """Return up to `limit` styles whose names come after `after`, by name."""
     chosen = select(StyleRecord).where(StyleRecord.tenant_id == tenant.id).order_by(StyleRecord.name)
