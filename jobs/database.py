@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NewType
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event, insert, literal_column, make_url, select
+from sqlalchemy import ColumnElement, Engine, create_engine, event, insert, literal_column, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -95,11 +95,16 @@ def _sqlite_engine(url: str, path: Path) -> Engine:
     return engine
 
 
+def clock(session: Session) -> ColumnElement[datetime.datetime]:
+    """Return the database's clock as a part of a statement."""
+    postgres = isinstance(session.get_bind().dialect, PGDialect)
+    text = "clock_timestamp()" if postgres else "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+    return literal_column(text, UtcDateTime())
+
+
 def now(session: Session) -> datetime.datetime:
     """Return the database's clock, the only one that decides leases."""
-    postgres = isinstance(session.get_bind().dialect, PGDialect)
-    clock = "clock_timestamp()" if postgres else "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
-    return session.execute(select(literal_column(clock, UtcDateTime()))).scalar_one()
+    return session.execute(select(clock(session))).scalar_one()
 
 
 def storable(text: str) -> str:

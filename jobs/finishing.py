@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from jobs.database import Database, now, storable
 from jobs.errors import LeaseLost, StorageError
+from jobs.expiry import expires_at
 from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, hold
 from jobs.locations import Location
 from jobs.manifests import encode_line
@@ -65,7 +66,9 @@ def finish(database: Database, storages: Storages, lease: JobLease, *, draw_shee
             failed=job.error is not None,
             expired=job.expired_at is not None,
         )
-        move(session, job.id, JobState.ENDED, outcome=outcome, ended_at=now(session), error=error)
+        moment = now(session)
+        until = expires_at(job, moment)
+        move(session, job.id, JobState.ENDED, outcome=outcome, ended_at=moment, expires_at=until, error=error)
     log.info("job_ended", job_id=str(job.id), outcome=outcome.value)
 
 

@@ -14,6 +14,7 @@ from jobs.manifests import BadRow, bad_row_line, manifest_line
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ResultRecord
 from jobs.states import ItemState
 
+WRITTEN = (ItemState.SUCCEEDED, ItemState.REUSED, ItemState.REJECTED)  # states in which there is a picture
 ERROR_STATES = (ItemState.FAILED, ItemState.REJECTED, ItemState.CANCELLED)
 ERROR_MEMBERS = ("key", "product_id", "attributes", "item", "state", "error_code", "error_message")
 BAD_ROWS_PAGE = 1_000
@@ -39,12 +40,11 @@ def item_rows(
 def line_of(job: JobRecord, item: ItemRecord, result: ResultRecord | None) -> Line:
     """Return what the manifest says about an item."""
     state = result.state if result else ItemState.PENDING
-    written = state in (ItemState.SUCCEEDED, ItemState.REUSED, ItemState.REJECTED)
     return {
         "item": item.item_no,
         "product_id": item.product_id,
         "key": item.source_url,
-        "output_key": f"{job.output_url.rstrip('/')}/{item.output_key}" if written else None,
+        "output_key": f"{job.output_url.rstrip('/')}/{item.output_key}" if state in WRITTEN else None,
         "state": state,
         "error_code": result.error_code if result else None,
         "error_message": result.error_message if result else None,
