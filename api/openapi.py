@@ -24,9 +24,9 @@ def with_problem_media_type(description: dict[str, Any]) -> dict[str, Any]:
             if "security" in operation:
                 operation["responses"] = dict(sorted(({"401": NO_KEY} | operation["responses"]).items()))
             for answer in operation["responses"].values():
-                content = answer.get("content", {})
-                if content.get("application/json", {}).get("schema", {}).get("$ref") == PROBLEM:
-                    answer["content"] = {"application/problem+json": content["application/json"]}
+                for content in answer.get("content", {}).values():
+                    if content.get("schema", {}).get("$ref") == PROBLEM:
+                        answer["content"] = {"application/problem+json": content}
     return description
 
 

@@ -13,6 +13,7 @@ from jobs.cards import Card
 from jobs.deliveries import DeliveryStatus
 from jobs.events import EventKind
 from jobs.output_keys import files_url
+from jobs.parts import Part
 from jobs.queries import ItemStatus, JobStatus
 from jobs.recipes import Recipe, Source
 from jobs.records import JobRecord, StyleRecord, WebhookRecord
@@ -197,6 +198,34 @@ class Item(Body):
 class ItemPage(Body):
     data: list[Item]
     next_after: int | None = Field(description="Give it as `after` for the next page; null on the last.")
+
+
+class ResultPart(Body):
+    """The results of a run of items. It never changes."""
+
+    no: int
+    first_item_no: int
+    item_count: int
+    bytes: int
+    sha256: str
+    url: str = Field(description="Path of its lines.")
+
+    @classmethod
+    def of(cls, job_id: uuid.UUID, part: Part) -> Self:
+        return cls(
+            no=part.no,
+            first_item_no=part.first_item_no,
+            item_count=part.item_count,
+            bytes=part.bytes,
+            sha256=part.sha256,
+            url=f"{job_path(job_id)}/results/{part.no}",
+        )
+
+
+class ResultPartPage(Body):
+    complete: bool = Field(description="Whether every item is settled: all parts together are the job's manifest.")
+    parts: list[ResultPart]
+    next_after_part: int | None = Field(description="Give it as `after_part` for the next page; null on the last.")
 
 
 class StyleReference(Body):

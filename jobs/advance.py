@@ -1,4 +1,4 @@
-"""The steps of a job that one worker does alone: planning, cancelling, finishing."""
+"""The steps of a job that one worker does alone: planning, cancelling, finishing, dropping."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jobs.finishing import Sheet, finish
 from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, let_go
 from jobs.moves import fail
 from jobs.planning import Ring, plan
+from jobs.retention import drop
 from jobs.states import JobState
 from jobs.storage import Storages
 
@@ -39,6 +40,8 @@ def advance(
             cancel_pending(database, lease)
         elif lease.state is JobState.FINISHING:
             finish(database, storages, lease, draw_sheet=draw_sheet)
+        elif lease.state is JobState.ENDED:
+            drop(database, storages, lease)
         else:
             _plan(database, storages, lease, allowed, ring)
     except LeaseLost:

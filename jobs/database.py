@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any, NewType
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, insert, literal_column, make_url, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    insert,
+    literal_column,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
@@ -113,11 +124,16 @@ def _sqlite_engine(url: str, path: Path) -> Engine:
     return engine
 
 
+def clock(session: Session) -> ColumnElement[datetime.datetime]:
+    """Return the database's clock as a part of a statement."""
+    postgres = isinstance(session.get_bind().dialect, PGDialect)
+    text = "clock_timestamp()" if postgres else "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+    return literal_column(text, UtcDateTime())
+
+
 def now(session: Session) -> datetime.datetime:
     """Return the database's clock, the only one that decides leases."""
-    postgres = isinstance(session.get_bind().dialect, PGDialect)
-    clock = "clock_timestamp()" if postgres else "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
-    return session.execute(select(literal_column(clock, UtcDateTime()))).scalar_one()
+    return session.execute(select(clock(session))).scalar_one()
 
 
 def storable(text: str) -> str:
@@ -148,3 +164,10 @@ def append(session: Session, record: type[Record], rows: Sequence[Mapping[str, A
             copy.write(copy_text(table, names, rows))
     except psycopg.Error as error:  # beside SQLAlchemy's own execution, so beside its own wrapping too
         raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=connection.dialect) from error
+
+
+def append_missing(session: Session, record: type[Record], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append the rows whose keys are not there yet, and leave those that are as they are."""
+    postgres = isinstance(session.get_bind().dialect, PGDialect)
+    appending = postgresql.insert(record) if postgres else sqlite.insert(record)
+    session.execute(appending.on_conflict_do_nothing(), list(rows))

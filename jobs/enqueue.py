@@ -16,6 +16,7 @@ from jobs import events
 from jobs.checks import CheckedRequest, request_sha256
 from jobs.database import now
 from jobs.errors import InvalidRequest, Problem
+from jobs.expiry import free_key, unexpired
 from jobs.locations import Location
 from jobs.recipes import JobRequest
 from jobs.records import JobRecord
@@ -59,6 +60,8 @@ def enqueue(
     job = _new_job(checked, tenant, settings)
     job.idempotency_key = idempotency_key
     job.created_at = now(session)
+    if idempotency_key is not None:
+        free_key(session, tenant.id, idempotency_key)
     try:
         with session.begin_nested():
             session.add(job)
@@ -103,7 +106,9 @@ def _job_of_key(session: Session, tenant: Tenant, sha256: str, idempotency_key: 
     if idempotency_key is None:
         return None
     job = session.scalar(
-        select(JobRecord).where(JobRecord.tenant_id == tenant.id, JobRecord.idempotency_key == idempotency_key)
+        select(JobRecord).where(
+            JobRecord.tenant_id == tenant.id, JobRecord.idempotency_key == idempotency_key, unexpired(session)
+        )
     )
     if job is not None and job.request_sha256 != sha256:
         remedy = f"choose a new key: this one belongs to another request, which made job {job.id}"

@@ -1,4 +1,4 @@
-"""Leases on whole jobs, for the steps that one worker does alone: planning, cancelling, finishing.
+"""Leases on whole jobs, for the steps that one worker does alone: planning, cancelling, finishing, dropping.
 
 A step that fails keeps its lease until it expires, which paces the next try. One that dies over and over without
 progress ends its job: see `LEASE_ATTEMPTS`.
@@ -11,8 +11,8 @@ import threading
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import and_, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from jobs.database import now
 from jobs.errors import LeaseLost
@@ -41,22 +41,11 @@ class JobLease:
 def claim_job(
     session: Session, *, worker_id: uuid.UUID, lease_seconds: float, stopping: threading.Event
 ) -> JobLease | None:
-    """Lease a job that must be planned, cancelled or finished; None when there is none."""
+    """Lease a job that must be planned, cancelled or finished, else an expired one; None when there is none."""
     moment = now(session)
-    unplanned = and_(
-        JobRecord.planned_at.is_(None),
-        JobRecord.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)),
-    )
-    job_id = session.scalar(
-        select(JobRecord.id)
-        .where(
-            or_(JobRecord.state.in_((JobState.PLANNING, JobState.CANCELLING, JobState.FINISHING)), unplanned),
-            or_(JobRecord.lease_expires_at.is_(None), JobRecord.lease_expires_at < moment),
-        )
-        .order_by(JobRecord.priority.desc(), JobRecord.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
+    free = or_(JobRecord.lease_expires_at.is_(None), JobRecord.lease_expires_at < moment)
+    # Two questions: each has a partial index, and what is open goes first.
+    job_id = session.scalar(_open(free)) or session.scalar(_expired(free, moment))
     if job_id is None:
         return None
     job = session.execute(
@@ -77,6 +66,35 @@ def claim_job(
         seconds=lease_seconds,
         state=job.state,
         stopping=stopping,
+    )
+
+
+def _open(free: ColumnElement[bool]) -> Select[uuid.UUID]:
+    unplanned = and_(
+        JobRecord.planned_at.is_(None),
+        JobRecord.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)),
+    )
+    return (
+        select(JobRecord.id)
+        .where(or_(JobRecord.state.in_((JobState.PLANNING, JobState.CANCELLING, JobState.FINISHING)), unplanned), free)
+        .order_by(JobRecord.priority.desc(), JobRecord.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _expired(free: ColumnElement[bool], moment: datetime.datetime) -> Select[uuid.UUID]:
+    """Select a job past its retention, unless one is being planned from its items."""
+    child = aliased(JobRecord)
+    needed = exists().where(
+        child.parent_job_id == JobRecord.id, child.planned_at.is_(None), child.state != JobState.ENDED
+    )
+    return (
+        select(JobRecord.id)
+        .where(JobRecord.expires_at <= moment, JobRecord.state == JobState.ENDED, free, ~needed)
+        .order_by(JobRecord.expires_at)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=JobRecord)
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from jobs.database import now
 from jobs.errors import NotFound
+from jobs.expiry import unexpired
 from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
 from jobs.states import SETTLED, ItemState, JobState, ShardState
 from jobs.tenants import Tenant
@@ -88,7 +89,7 @@ def job_status(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobStatus
         NotFound: the tenant has no such job.
 
     """
-    one = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id)
+    one = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id, unexpired(session))
     statuses = _statuses(session, one)
     if not statuses:
         raise NotFound(f"there is no job {job_id}")
@@ -102,7 +103,9 @@ def find_job(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobRecord:
         NotFound: the tenant has no such job.
 
     """
-    job = session.scalar(select(JobRecord).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id))
+    job = session.scalar(
+        select(JobRecord).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id, unexpired(session))
+    )
     if job is None:
         raise NotFound(f"there is no job {job_id}")
     return job
@@ -112,7 +115,7 @@ def job_page(
     session: Session, tenant: Tenant, *, state: JobState | None = None, before: uuid.UUID | None = None, limit: int
 ) -> Page[JobStatus]:
     """Return up to `limit` jobs created before the job `before`, newest first."""
-    ids = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id)
+    ids = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id, unexpired(session))
     if state is not None:
         ids = ids.where(JobRecord.state == state)
     if before is not None:
@@ -138,6 +141,15 @@ def item_page(
         page = _items(job.id, after, pending_only=state is ItemState.PENDING)
     else:
         page = _items_of_results(job.id, [_results(job.id, state, after, limit)])
+    rows = session.execute(page.limit(limit + 1)).all()
+    return Page(rows=[ItemStatus(item=row[0], result=row[1]) for row in rows[:limit]], more=len(rows) > limit)
+
+
+def troubled_page(
+    session: Session, job_id: uuid.UUID, *, states: Sequence[ItemState], after: int = -1, limit: int
+) -> Page[ItemStatus]:
+    """Return up to `limit` items in one of some states, none of them `succeeded`, behind item `after`, in order."""
+    page = _items_of_results(job_id, [_results(job_id, state, after, limit) for state in states])
     rows = session.execute(page.limit(limit + 1)).all()
     return Page(rows=[ItemStatus(item=row[0], result=row[1]) for row in rows[:limit]], more=len(rows) > limit)
 

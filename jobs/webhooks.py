@@ -5,20 +5,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from jobs.addresses import AddressRefused, resolve
-from jobs.database import now
+from jobs.database import Database, now
 from jobs.errors import Conflict, InvalidRequest, NotFound, Problem
 from jobs.events import EventKind
-from jobs.records import WebhookRecord
+from jobs.records import WebhookDeliveryRecord, WebhookRecord
 from jobs.signing import new_secret
 from jobs.tenants import Tenant
 
 MAX_WEBHOOKS = 20  # of a tenant: each event is written once for each
 MAX_SECRETS = 2
+BATCH_ROWS = 1_000  # removed in one transaction
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
@@ -97,12 +98,29 @@ def rotate(session: Session, tenant: Tenant, webhook_id: uuid.UUID) -> WebhookRe
     return webhook
 
 
-def remove(session: Session, tenant: Tenant, webhook_id: uuid.UUID) -> None:
-    """Remove a webhook with its messages. What is on its way at this moment may still arrive.
+def remove(database: Database, tenant: Tenant, webhook_id: uuid.UUID) -> None:
+    """Remove a webhook with its messages, in bounded batches. What is on its way at this moment may still arrive.
+
+    Nothing more is written to it from the first moment on. If this dies in between, it can be called again.
 
     Raises:
         NotFound: the tenant has no such webhook.
 
     """
-    session.delete(find(session, tenant, webhook_id))
-    session.flush()
+    with database.transaction() as session:
+        webhook = find(session, tenant, webhook_id, lock=True)
+        webhook.disabled_at = webhook.disabled_at or now(session)
+    while _remove_messages(database, webhook_id):
+        pass
+    with database.transaction() as session:
+        session.execute(delete(WebhookRecord).where(WebhookRecord.id == webhook_id))
+
+
+def _remove_messages(database: Database, webhook_id: uuid.UUID) -> bool:
+    """Remove the oldest messages. Return whether there may be more."""
+    key = WebhookDeliveryRecord.event_id
+    mine = WebhookDeliveryRecord.webhook_id == webhook_id
+    with database.transaction() as session:
+        last = session.scalar(select(key).where(mine).order_by(key).offset(BATCH_ROWS - 1).limit(1))
+        session.execute(delete(WebhookDeliveryRecord).where(mine, *([] if last is None else [key <= last])))
+    return last is not None

@@ -5,19 +5,22 @@ It loads neither torch, nor the web framework, nor the database: it can be insta
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from restyle.errors import RestyleError
-from restyle.shapes import Item, Job, Model, Style
+from restyle.shapes import Item, Job, Model, ResultPart, Style
 from restyle.transport import Transport
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 PAGE = 100  # entries asked for at a time; the most that the API gives everywhere
+PARTS_PAGE = 50
+LINES = "application/x-ndjson"
 FIRST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 120.0
@@ -87,6 +90,48 @@ class Client:
         """Stop a job: what is running settles, what is pending is cancelled. Return the job as it is now."""
         job: Job = self._transport.send("POST", f"/v1/jobs/{_segment(job_id)}/cancel").json()
         return job
+
+    def result_parts(self, job_id: str) -> Iterator[ResultPart]:
+        """Yield the parts of a job's results that are there now, by their numbers, page by page."""
+        given: dict[str, Any] = {"limit": PARTS_PAGE}
+        while True:
+            page = self._transport.send("GET", f"/v1/jobs/{_segment(job_id)}/results", params=given).json()
+            yield from page["parts"]
+            if page["next_after_part"] is None:
+                return
+            given["after_part"] = page["next_after_part"]
+
+    def read_part(self, job_id: str, part: ResultPart) -> bytes:
+        """Return the lines of a part, checked against its digest.
+
+        Raises:
+            RestyleError: code `digest_mismatch`: other bytes arrived than the service says it has.
+
+        """
+        path = f"/v1/jobs/{_segment(job_id)}/results/{part['no']}"
+        body = self._transport.send("GET", path, headers={"Accept": LINES}).content
+        if hashlib.sha256(body).hexdigest() != part["sha256"]:
+            raise RestyleError(f"part {part['no']} of job {job_id} was changed on its way", code="digest_mismatch")
+        return body
+
+    def save_results(self, job_id: str, file: IO[bytes]) -> tuple[int, bool]:
+        """Write a job's results to a file, a JSON line per item, in order.
+
+        Return how many items, and whether these are all: a job that runs has results of what has settled so far.
+
+        """
+        job = self.job(job_id)  # before the parts: when it has ended, they are all there
+        parts = sorted(self.result_parts(job_id), key=lambda part: part["first_item_no"])
+        for part in parts:
+            file.write(self.read_part(job_id, part))
+        return sum(part["item_count"] for part in parts), job["state"] in ("finishing", "ended")
+
+    def errors(self, job_id: str) -> Iterator[bytes]:
+        """Yield what has not succeeded of a job so far, as JSON lines in chunks of bytes: a manifest for the next job.
+
+        A connection that breaks in the middle raises, and is not taken for the end.
+        """
+        return self._transport.stream(f"/v1/jobs/{_segment(job_id)}/errors", headers={"Accept": LINES})
 
     def create_style(self, name: str, pictures: Mapping[str, bytes]) -> Style:
         """Upload a style's reference pictures, file name to bytes. The same upload again changes nothing.

@@ -73,6 +73,17 @@ class Item(TypedDict):
     attributes: dict[str, Any] | None
 
 
+class ResultPart(TypedDict):
+    """The results of a run of a job's items. It never changes."""
+
+    no: int
+    first_item_no: int
+    item_count: int
+    bytes: int
+    sha256: str
+    url: str
+
+
 class Style(TypedDict):
     """A named look."""
 

@@ -59,6 +59,22 @@ class Transport:
                     return _checked(response)
             self._sleep(pause)
 
+    def stream(self, path: str, **parts: Any) -> Iterator[bytes]:
+        """Yield the body of an answer as it arrives. What is refused or breaks is not tried again.
+
+        Raises:
+            RestyleError: the service refused, or the connection broke before the end.
+
+        """
+        try:
+            with self._http.stream("GET", path, **parts) as response:
+                if not response.is_success:
+                    response.read()
+                    _checked(response)
+                yield from response.iter_bytes()
+        except httpx.TransportError as error:
+            raise _unreachable(self._http.base_url, error) from error
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from jobs.database import append, now
+from jobs.output_keys import fold
 from jobs.recipes import FailurePolicy, PrefixSource, Recipe, fingerprint, sha256_of
 from jobs.records import (
     ItemRecord,
@@ -129,7 +130,7 @@ def item_row(job: JobRecord, item_no: int, **columns: Any) -> dict[str, Any]:
         "product_id": f"P{item_no}",
         "source_url": f"s3://shop/catalogue/{name}",
         "output_key": name,
-        "output_key_digest": hashlib.blake2b(name.encode(), digest_size=16).digest(),
+        "output_key_digest": fold(name),
         "attributes": None,
     } | columns
 

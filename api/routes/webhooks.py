@@ -48,8 +48,7 @@ def get_webhook(parts: AppParts, tenant: CurrentTenant, webhook_id: uuid.UUID) -
 @router.delete("/{webhook_id}", status_code=204, responses=problems(404, 422, 503))
 def delete_webhook(parts: AppParts, tenant: CurrentTenant, webhook_id: uuid.UUID) -> None:
     """Remove a webhook with its messages: nothing more is sent."""
-    with parts.database.transaction() as session:
-        webhooks.remove(session, tenant, webhook_id)
+    webhooks.remove(parts.database, tenant, webhook_id)
 
 
 @router.post("/{webhook_id}/rotate", responses=problems(404, 413, 422, 503))

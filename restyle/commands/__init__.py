@@ -10,13 +10,14 @@ from restyle.commands.demo import demo
 from restyle.commands.enqueue import enqueue
 from restyle.commands.jobs import cancel, items, jobs
 from restyle.commands.launch import api, keys, migrate, tenants, worker
+from restyle.commands.results import errors, results
 from restyle.commands.styles import styles
 from restyle.commands.up import up
 from restyle.commands.watch import watch
 
 SECTIONS = {
     "Try it": (demo, up),
-    "Use it": (enqueue, watch, jobs, items, cancel, styles),
+    "Use it": (enqueue, watch, jobs, items, results, errors, cancel, styles),
     "Deploy it": (api, worker, migrate, tenants, keys),
 }
 

@@ -86,6 +86,22 @@ def test_an_equal_request_with_the_same_key_gets_the_same_job(
     assert job_count(database) == 1
 
 
+def test_a_job_past_its_retention_is_gone_and_its_key_is_free(
+    api: httpx.Client, job_request: dict[str, Any], database: Database
+) -> None:
+    key = {"Idempotency-Key": "spring-1"}
+    first = api.post("/v1/jobs", json=job_request | {"retention": {"days": 1}}, headers=key).json()
+    with database.transaction() as session:
+        job = session.get_one(JobRecord, uuid.UUID(first["id"]))
+        job.state, job.outcome, job.ended_at = JobState.ENDED, JobOutcome.SUCCEEDED, job.created_at
+        job.expires_at = job.created_at
+    assert api.get(f"/v1/jobs/{first['id']}").status_code == 404
+    assert api.get("/v1/jobs").json()["data"] == []
+    second = api.post("/v1/jobs", json=job_request, headers=key)
+    assert (second.status_code, "Idempotency-Replayed" in second.headers) == (202, False)
+    assert second.json()["id"] != first["id"]
+
+
 def test_another_request_with_the_same_key_is_refused(
     api: httpx.Client, job_request: dict[str, Any], database: Database
 ) -> None:

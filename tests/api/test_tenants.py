@@ -44,7 +44,7 @@ def test_without_a_key_nothing_is_answered_but_health(api: httpx.Client, keys: d
                 path.format(
                     job_id=uuid.uuid4(),
                     **dict.fromkeys(("name", "webhook_id", "delivery_id"), uuid.uuid4()),
-                    shard_no=0,
+                    no=0,
                 )
                 if "{" in path
                 else path

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from api.app import create_app
-from jobs import deliveries, events
+from jobs import deliveries, events, webhooks
 from jobs.calls import Answer
 from jobs.database import Database
 from jobs.events import EventKind
@@ -106,13 +106,17 @@ def test_a_rotation_keeps_the_newest_secret_and_drops_the_older(api: httpx.Clien
         assert session.get_one(WebhookRecord, uuid.UUID(created["id"])).secrets == secrets[1:]
 
 
-def test_a_webhook_is_deleted_with_its_messages(api: httpx.Client, database: Database) -> None:
-    webhook_id = add_webhook(database)
-    tell(database)
+def test_a_webhook_is_deleted_with_its_messages(
+    api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "BATCH_ROWS", 2)
+    webhook_id, other = add_webhook(database), add_webhook(database)
+    tell(database, 5)
     assert api.delete(f"/v1/webhooks/{webhook_id}").status_code == 204
     assert api.get(f"/v1/webhooks/{webhook_id}").status_code == 404
     assert api.get(f"/v1/webhooks/{webhook_id}/deliveries").status_code == 404
     assert api.delete(f"/v1/webhooks/{webhook_id}").status_code == 404
+    assert len(api.get(f"/v1/webhooks/{other}/deliveries").json()["data"]) == 5
 
 
 def test_the_log_tells_what_came_of_each_message(api: httpx.Client, database: Database) -> None:

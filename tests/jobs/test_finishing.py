@@ -87,6 +87,7 @@ def test_the_manifest_and_the_errors_file_say_what_became_of_each_item(database:
         make_results(session, job, [0, 2])
         make_results(session, job, [1], ItemState.FAILED)
         session.add(BadRowRecord(job_id=job.id, row_no=9, code="key_missing", message="give a key", text="P9,"))
+        session.add(BadRowRecord(job_id=job.id, row_no=10, code="source_not_allowed", message="no", text="s3://a/b"))
 
     job_id = add_job(database, tmp_path, settle=settle, state=JobState.FINISHING, items=3)
     step(database)
@@ -95,9 +96,10 @@ def test_the_manifest_and_the_errors_file_say_what_became_of_each_item(database:
     assert good["output_key"] == f"file://{tmp_path}/out/shoes/000000.jpg"
     assert good["sha256"]
     assert (bad["state"], bad["error_code"], bad["output_key"]) == ("failed", "truncated", None)
-    failed, note = lines(tmp_path, job_id, "errors.jsonl")
+    failed, note, other = lines(tmp_path, job_id, "errors.jsonl")
     assert (failed["key"], failed["product_id"]) == ("s3://shop/catalogue/shoes/000001.jpg", "P1")
     assert note["bad_row"]["row_no"] == 9
+    assert other["bad_row"]["code"] == "source_not_allowed"
 
 
 @pytest.mark.parametrize("code", ["location_invalid", "source_not_allowed", "key_in_output", "of_a_later_release"])

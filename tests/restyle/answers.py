@@ -22,7 +22,7 @@ def answering(*answers: Answer) -> Iterator[tuple[str, list[tuple[str, dict[str,
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, headers, body = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(status)
-            for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

@@ -1,0 +1,85 @@
+"""Webhooks, results and retention through real processes."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import time
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from jobs.database import Database
+from jobs.locations import Location
+from jobs.records import JobRecord
+from tests import pictures
+from tests.factories import make_webhook
+from tests.receivers import receiving
+from tests.system.conftest import System
+
+pytestmark = pytest.mark.system
+
+ALLOW = {"RESTYLE_WEBHOOK_ALLOW_PRIVATE": "true"}
+
+
+def eventually(true: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + 150  # a message whose sender was killed waits for its lease, 60 s
+    while not true():
+        assert time.monotonic() < until, what
+        time.sleep(0.1)
+
+
+def test_a_worker_tells_a_webhook_of_a_job_also_after_another_was_killed(system: System) -> None:
+    for number in range(3):
+        system.put(f"{number}.jpg", pictures.jpeg(number))
+    database = Database(system.settings.database_url)
+    with receiving() as receiver:
+        with database.transaction() as session:
+            webhook = make_webhook(session, receiver.url)
+        system.start_worker(**ALLOW)
+        request = {"recipe": {"model": "unchanged"}, "source": {"type": "prefix", "url": system.catalogue_url}}
+        job_id = system.api.enqueue(request)
+        eventually(lambda: len(receiver.accepted) >= 1, "the first message")
+        for worker in system.workers:
+            worker.kill()
+        system.start_worker(**ALLOW)
+        kinds = lambda: [message.told["type"] for message in receiver.accepted]  # noqa: E731
+        eventually(lambda: "job.ended" in kinds(), "the last message")
+    unique = list(dict.fromkeys((message.id, message.told["type"]) for message in receiver.accepted))
+    assert (unique[0][1], unique[-1][1]) == ("job.enqueued", "job.ended")
+    assert all(message.verified_by(webhook.secrets[0]) for message in receiver.received)
+    assert {message.told["data"]["job_id"] for message in receiver.received} == {job_id}
+    [part] = system.api.client.get(f"/v1/jobs/{job_id}/results").json()["parts"]
+    assert hashlib.sha256(system.api.client.get(part["url"]).content).hexdigest() == part["sha256"]
+    database.close()
+
+
+def test_a_worker_drops_a_job_past_its_retention_with_its_outputs(system: System) -> None:
+    for number in range(3):
+        system.put(f"{number}.jpg", pictures.jpeg(number))
+    system.start_worker()
+    job_id = system.api.enqueue(
+        {
+            "recipe": {"model": "unchanged"},
+            "source": {"type": "prefix", "url": system.catalogue_url},
+            "retention": {"days": 1, "outputs": "delete"},
+        }
+    )
+    job = system.api.wait_until_ended(job_id)
+    database = Database(system.settings.database_url)
+    output = Location.parse(job["output_url"])
+    storage = system.storages.at(output)
+    assert len(list(storage.list(output.key))) == 3 + 4
+    with database.transaction() as session:
+        record = session.get_one(JobRecord, uuid.UUID(job_id))
+        assert record.expires_at is not None
+        record.expires_at -= datetime.timedelta(days=2)
+
+    def gone() -> bool:
+        with database.reading() as session:
+            return session.get(JobRecord, record.id) is None
+
+    eventually(gone, "the job's row")
+    assert list(storage.list(output.key)) == []
+    database.close()
