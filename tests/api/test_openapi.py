@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from api import openapi
 from api.app import create_app
 from api.settings import ApiSettings
+from jobs import tenants
 from jobs.database import Database
 from jobs.states import ItemState, JobState
 from tests.api.conftest import serving
@@ -64,6 +65,7 @@ def test_no_request_gets_an_answer_that_is_not_described(postgres_url: str, shel
     )
     database = Database(postgres_url)
     with database.transaction() as session:
+        key = tenants.add_key(session, "default")
         make_style(session)
         job = make_job(session, state=JobState.RUNNING, items=30)
         make_results(session, job, range(10))
@@ -76,6 +78,7 @@ def test_no_request_gets_an_answer_that_is_not_described(postgres_url: str, shel
             [
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)),
                 *("run", str(api.base_url.join("/openapi.json")), "--exclude-checks", NOT_CHECKED),
+                *("--header", f"Authorization: Bearer {key}"),
                 *("--phases", "coverage,fuzzing", "--max-examples", "5", "--seed", "1"),
                 *("--continue-on-failure", "--no-color", "--warnings", "off"),
             ],

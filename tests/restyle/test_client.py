@@ -159,3 +159,14 @@ def test_the_client_loads_none_of_the_heavy_parts() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout.strip() == "[]"
+
+
+def test_the_key_of_the_environment_is_used_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTYLE_API_KEY", "rsk_environment")
+
+    with answering((200, {}, b'{"data": []}')) as (url, heard):
+        for given in (None, "rsk_given"):
+            with Client(url, api_key=given) as client:
+                client.models()
+        sent = [headers["Authorization"] for _, headers in heard]
+    assert sent == ["Bearer rsk_environment", "Bearer rsk_given"]

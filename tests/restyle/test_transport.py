@@ -89,3 +89,11 @@ def test_an_unreachable_service_is_named_after_several_tries() -> None:
     assert error.status is None
     assert NOBODY in str(error)
     assert len(pauses) == ATTEMPTS - 1
+
+
+def test_a_key_goes_along_with_every_request() -> None:
+    with answering((503, {}, b""), (200, {}, b"{}")) as (url, heard):
+        transport = Transport(url, 5, api_key="rsk_secret", sleep=lambda _seconds: None)
+        transport.send("GET", "/v1/jobs")
+        transport.close()
+    assert [headers["Authorization"] for _, headers in heard] == ["Bearer rsk_secret"] * 2
