@@ -21,7 +21,7 @@ from jobs.database import append, now, storable
 from jobs.errors import LeaseLost
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.shards import settled_count
-from jobs.states import ItemState, ShardState
+from jobs.states import CancelMode, ItemState, JobState, ShardState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,13 @@ def renew(session: Session, leases: Sequence[Lease], *, lease_seconds: float) ->
         .values(lease_expires_at=until)
         .returning(ShardRecord.job_id, ShardRecord.shard_no)
     ).all()
+    draining = and_(JobRecord.state == JobState.CANCELLING, JobRecord.cancel_mode == CancelMode.DRAIN)
     wanted = set(
-        session.scalars(select(JobRecord.id).where(JobRecord.id.in_({row.job_id for row in held}), runnable(moment)))
+        session.scalars(
+            select(JobRecord.id).where(
+                JobRecord.id.in_({row.job_id for row in held}), or_(runnable(moment), draining)
+            )
+        )
     )
     still = {(row.job_id, row.shard_no) for row in held}
     return {lease: lease.job_id in wanted for lease in leases if (lease.job_id, lease.shard_no) in still}
