@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -28,6 +30,10 @@ class Recipe(Plain):
     quality: int = Field(90, ge=1, le=100, description="Encoder quality; PNG ignores it.")
 
 
+SettledState = Literal["succeeded", "reused", "rejected", "failed", "cancelled"]
+ErrorCodeText = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+
+
 class PrefixSource(Plain):
     """Every picture below a prefix, in the order of its keys."""
 
@@ -48,7 +54,25 @@ class ManifestSource(Plain):
     )
 
 
-Source = PrefixSource | ManifestSource
+class JobSource(Plain):
+    """Items of a job that has ended, to be tried again. Their pictures go where that job's would have gone."""
+
+    type: Literal["job"] = "job"
+    job_id: uuid.UUID = Field(description="The job whose items are tried again.")
+    states: tuple[SettledState, ...] = Field(
+        ("failed", "rejected", "cancelled"), min_length=1, description="Only items in one of these states."
+    )
+    error_codes: tuple[ErrorCodeText, ...] | None = Field(
+        None, min_length=1, max_length=50, description="Only items with one of these error codes; null: any."
+    )
+
+
+Source = PrefixSource | ManifestSource | JobSource
+
+
+def starts_while_planned(source: Mapping[str, Any]) -> bool:
+    """Whether items of a source, in plain data, may run before it was read to its end: see decision 8."""
+    return bool(source["type"] != "manifest" or source["on_bad_row"] == "skip")
 
 
 class FailurePolicy(Plain):
@@ -85,6 +109,7 @@ class JobRequest(Plain):
     )
     failure_policy: FailurePolicy = FailurePolicy()
     retention: Retention | None = Field(None, description="Null: it is remembered for ever.")
+    validate_only: bool = Field(False, description="Only check the request, and say what would be enqueued.")
 
 
 def canonical_json(value: Any) -> str:
