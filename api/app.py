@@ -55,6 +55,6 @@ def create_app(settings: ApiSettings, *, shelf: CardShelf | None = None) -> Fast
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestLog)  # added last, it is the outermost
-    for routes in (jobs, job_controls, job_events, styles, models, webhooks, health):
+    for routes in (job_controls, jobs, job_events, styles, models, webhooks, health):
         app.include_router(routes.router)
     return app

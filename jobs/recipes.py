@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from jobs.formats import OutputFormat
+
+WRITTEN_OUT = re.compile(r"\d{4}-\d\d-\d\dT")
+
+
+def _written_out(value: object) -> object:
+    """Refuse what the validator would take for seconds since 1970."""
+    if (isinstance(value, str) and not WRITTEN_OUT.match(value)) or isinstance(value, (int, float)):
+        raise ValueError("give a date and time with its offset, such as 2026-11-22T06:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class Plain(BaseModel):
@@ -81,8 +94,10 @@ class FailurePolicy(Plain):
     action: Literal["pause", "cancel", "ignore"] = Field(
         "pause", description="pause: wait for a person; cancel: end as failed; ignore: go on."
     )
-    max_failed_share: float = Field(0.5, ge=0, lt=1, description="Failed ÷ settled items that is still accepted.")
-    min_items: int = Field(100, ge=1, description="Settled items before the share says anything.")
+    max_failed_share: float = Field(
+        0.5, strict=True, ge=0, lt=1, description="Failed ÷ settled items that is still accepted."
+    )
+    min_items: int = Field(100, strict=True, ge=1, description="Settled items before the share says anything.")
 
 
 class Retention(Plain):
@@ -102,14 +117,16 @@ class JobRequest(Plain):
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
     max_workers: int | None = Field(None, ge=1, le=10_000, description="Most workers at the same time.")
-    not_before_at: AwareDatetime | None = Field(None, description="Nothing runs earlier.")
-    deadline_at: AwareDatetime | None = Field(None, description="From then on it is stopped, and ends as expired.")
+    not_before_at: Moment | None = Field(None, description="Nothing runs earlier.")
+    deadline_at: Moment | None = Field(None, description="From then on it is stopped, and ends as expired.")
     require_confirmation: bool = Field(
-        False, description="Wait, paused, once the items are known: POST …/resume lets it run."
+        False, strict=True, description="Wait, paused, once the items are known: POST …/resume lets it run."
     )
     failure_policy: FailurePolicy = FailurePolicy()
     retention: Retention | None = Field(None, description="Null: it is remembered for ever.")
-    validate_only: bool = Field(False, description="Only check the request, and say what would be enqueued.")
+    validate_only: bool = Field(
+        False, strict=True, description="Only check the request, and say what would be enqueued."
+    )
 
 
 def canonical_json(value: Any) -> str:

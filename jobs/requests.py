@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from jobs.recipes import ErrorCodeText, FailurePolicy, Plain, SettledState
+from jobs.recipes import ErrorCodeText, FailurePolicy, Moment, Plain, SettledState
 from jobs.states import CancelMode, JobState
 
 
@@ -22,10 +22,12 @@ class CancelRequest(Plain):
 class JobChanges(Plain):
     """What may be changed of a job while it has not ended. What is left out stays as it is."""
 
-    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
-    max_workers: int | None = Field(None, ge=1, le=10_000, description="Most workers at the same time; null: no limit.")
-    not_before_at: AwareDatetime | None = Field(None, description="Nothing runs earlier; null: at once.")
-    deadline_at: AwareDatetime | None = Field(None, description="From then on it is stopped; null: never.")
+    priority: int = Field(0, strict=True, ge=-100, le=100, description="Higher runs first.")
+    max_workers: int | None = Field(
+        None, strict=True, ge=1, le=10_000, description="Most workers at the same time; null: no limit."
+    )
+    not_before_at: Moment | None = Field(None, description="Nothing runs earlier; null: at once.")
+    deadline_at: Moment | None = Field(None, description="From then on it is stopped; null: never.")
     failure_policy: FailurePolicy = FailurePolicy()
 
 
@@ -35,7 +37,7 @@ class RecipeChanges(Plain):
     model: str = Field("", min_length=1, description="Name of a model; its parameters start from its own defaults.")
     style: str | None = Field(None, description="Name of a style.")
     parameters: dict[str, float | int | bool] = Field({}, description="Single parameters; the others stay.")
-    quality: int = Field(90, ge=1, le=100, description="Encoder quality.")
+    quality: int = Field(90, strict=True, ge=1, le=100, description="Encoder quality.")
 
 
 class RetryRequest(Plain):
@@ -48,16 +50,16 @@ class RetryRequest(Plain):
         None, min_length=1, max_length=50, description="Only items with one of these error codes; null: any."
     )
     recipe: RecipeChanges = Field(RecipeChanges(), description="What differs from that job's recipe.")
-    dry_run: bool = Field(False, description="Only count the items.")
+    dry_run: bool = Field(False, strict=True, description="Only count the items.")
 
 
 class JobFilter(Plain):
     """Which jobs: those that fit everything given."""
 
     states: tuple[JobState, ...] | None = Field(None, min_length=1, description="In one of these states.")
-    created_before: AwareDatetime | None = Field(None, description="Enqueued before this moment.")
-    created_after: AwareDatetime | None = Field(None, description="Enqueued at or after this moment.")
-    priority_below: int | None = Field(None, ge=-100, le=101, description="Of a lower priority than this.")
+    created_before: Moment | None = Field(None, description="Enqueued before this moment.")
+    created_after: Moment | None = Field(None, description="Enqueued at or after this moment.")
+    priority_below: int | None = Field(None, strict=True, ge=-100, le=101, description="Of a lower priority than this.")
 
 
 class BulkRequest(Plain):
@@ -66,4 +68,4 @@ class BulkRequest(Plain):
     action: Literal["pause", "resume", "cancel"]
     filter: JobFilter = Field(description="Which jobs; an empty object: all.")
     mode: CancelMode = Field(CancelMode.NOW, description="Of cancelling, as for a single job.")
-    dry_run: bool = Field(False, description="Only count the jobs.")
+    dry_run: bool = Field(False, strict=True, description="Only count the jobs.")

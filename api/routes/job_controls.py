@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import http
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import APIRouter, Body, Header, HTTPException, Response
 from fastapi.responses import JSONResponse
 
 from api.answers import JOB_HEADERS, LOCATION, REPLAYED, job_answer, problems
@@ -34,6 +35,12 @@ def control_in_bulk(parts: AppParts, tenant: CurrentTenant, request: Annotated[B
     for queue in done.queues:
         _ring(parts, queue)
     return BulkReport(matched=done.matched, changed=done.changed, more=done.more)
+
+
+@router.api_route("/bulk", methods=["GET", "PATCH"], include_in_schema=False)
+def refuse_bulk_as_job() -> None:
+    """Say that only POST is allowed: without this, `bulk` would be taken for a job's id."""
+    raise HTTPException(http.HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 @router.patch("/{job_id}", responses={200: {"headers": JOB_HEADERS}, **problems(400, 404, 409, 412, 413, 422, 503)})
