@@ -78,9 +78,7 @@ def renew(session: Session, leases: Sequence[Lease], *, lease_seconds: float) ->
     draining = and_(JobRecord.state == JobState.CANCELLING, JobRecord.cancel_mode == CancelMode.DRAIN)
     wanted = set(
         session.scalars(
-            select(JobRecord.id).where(
-                JobRecord.id.in_({row.job_id for row in held}), or_(runnable(moment), draining)
-            )
+            select(JobRecord.id).where(JobRecord.id.in_({row.job_id for row in held}), or_(runnable(moment), draining))
         )
     )
     still = {(row.job_id, row.shard_no) for row in held}

@@ -25,9 +25,9 @@ class Entry(NamedTuple):  # made once per item: several times as fast as a froze
     cursor: str
     source_url: str
     relative: str  # path that the output key is made from
-    output_key: str | None = None  # where it must go; None: where `relative` leads
     product_id: str | None = None
     attributes: dict[str, Any] | None = None
+    output_key: str | None = None  # where it must go; None: where `relative` leads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
