@@ -15,6 +15,7 @@ from jobs import events
 from jobs.checks import check_times
 from jobs.database import now
 from jobs.errors import Conflict, NotFound, Stale
+from jobs.failure_policy import start_afresh
 from jobs.moves import move
 from jobs.queries import JobStatus, job_status
 from jobs.recipes import starts_while_planned
@@ -117,18 +118,16 @@ def resume_locked(session: Session, job: JobRecord) -> bool:
 
     One that is not planned yet goes back to planning where nothing may run before its plan is complete.
     """
+    columns: dict[str, Any] = {}
+    target = JobState.QUEUED
     if job.planned_at is not None:
-        return move(
-            session,
-            job.id,
-            JobState.QUEUED,
-            actor="tenant",
-            only_from={JobState.PAUSED},
-            require_confirmation=False,
-        )
-    early = starts_while_planned(job.source) and not job.require_confirmation
-    target = JobState.QUEUED if early and job.planned_shard_count else JobState.PLANNING
-    return move(session, job.id, target, actor="tenant", only_from={JobState.PAUSED})
+        columns = {"require_confirmation": False}
+    elif job.require_confirmation or not (starts_while_planned(job.source) and job.planned_shard_count):
+        target = JobState.PLANNING
+    if not move(session, job.id, target, actor="tenant", only_from={JobState.PAUSED}, **columns):
+        return False
+    start_afresh(session, job.id)
+    return True
 
 
 def cancel_locked(session: Session, job: JobRecord, mode: CancelMode) -> bool:

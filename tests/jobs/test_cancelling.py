@@ -10,13 +10,14 @@ import uuid
 import pytest
 from sqlalchemy import func, select, update
 
-from jobs import leases
+from jobs import claims, leases
 from jobs.advance import advance
 from jobs.cancelling import BATCH_SHARDS
+from jobs.claims import Claim
 from jobs.database import Database, append, now
 from jobs.errors import LeaseLost
 from jobs.job_leases import JobLease, claim_job
-from jobs.leases import Claim, ItemResult
+from jobs.leases import ItemResult
 from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.states import CancelMode, ItemState, JobState, ShardState
 from jobs.storage import Storages
@@ -46,7 +47,7 @@ def step(database: Database) -> JobLease:
 
 def claim_shard(database: Database) -> Claim:
     with database.transaction() as session:
-        claimed = leases.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=60)
+        claimed = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=60)
     assert claimed is not None
     return claimed
 

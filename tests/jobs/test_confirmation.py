@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from jobs import controls, leases, planning
+from jobs import claims, controls, planning
 from jobs.database import Database
 from jobs.locations import Location
 from jobs.records import EventRecord, JobRecord
@@ -31,7 +31,7 @@ def planner(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def nothing_runs(planner: Planner) -> bool:
     with planner.database.transaction() as session:
-        return leases.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=30) is None
+        return claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=30) is None
 
 
 def kinds(planner: Planner, job_id: uuid.UUID) -> list[str]:
