@@ -12,7 +12,7 @@ from api import errors
 from api.middleware import BodyLimit, RequestLog
 from api.openapi import with_problem_media_type
 from api.parts import opened
-from api.routes import health, jobs, models, results, styles, webhooks
+from api.routes import health, job_controls, job_events, jobs, models, results, styles, webhooks
 from api.settings import ApiSettings
 from jobs.cards import CardShelf
 
@@ -55,6 +55,6 @@ def create_app(settings: ApiSettings, *, shelf: CardShelf | None = None) -> Fast
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestLog)  # added last, it is the outermost
-    for routes in (jobs, results, styles, models, webhooks, health):
+    for routes in (job_controls, jobs, job_events, results, styles, models, webhooks, health):
         app.include_router(routes.router)
     return app

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from api.faults import faults_of, shown
 from api.schemas import Fault, ProblemDetails
-from jobs.errors import Conflict, InvalidRequest, JobsError, NotFound, StorageError, Unauthorized
+from jobs.errors import Busy, Conflict, InvalidRequest, JobsError, NotFound, Stale, StorageError, Unauthorized
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,8 @@ STATUSES: dict[type[JobsError], int] = {
     Unauthorized: 401,
     NotFound: 404,
     Conflict: 409,
+    Stale: 412,
+    Busy: 503,
     StorageError: 503,
     JobsError: 500,
 }

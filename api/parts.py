@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.readiness import Readiness
 from api.settings import ApiSettings
+from api.watching import Watchers
 from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.doorbell import Doorbell
@@ -21,7 +22,7 @@ from jobs.tenants import Tenant, tenant_of_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The process's connections and cards. Safe to share between threads."""
+    """The process's connections and cards. Safe to share between threads, but for the watchers."""
 
     settings: ApiSettings
     database: Database
@@ -29,6 +30,7 @@ class Parts:
     doorbell: Doorbell
     shelf: CardShelf
     readiness: Readiness
+    watchers: Watchers
 
 
 @contextmanager
@@ -46,6 +48,7 @@ def opened(settings: ApiSettings, shelf: CardShelf) -> Iterator[Parts]:
             doorbell=doorbell,
             shelf=shelf,
             readiness=readiness,
+            watchers=Watchers(),
         )
     finally:
         readiness.close()

@@ -15,9 +15,10 @@ from jobs.events import EventKind
 from jobs.output_keys import files_url
 from jobs.parts import Part
 from jobs.queries import ItemStatus, JobStatus
-from jobs.recipes import Recipe, Source
+from jobs.recipes import FailurePolicy, Recipe, Retention, Source
 from jobs.records import JobRecord, StyleRecord, WebhookRecord
-from jobs.states import DeliveryState, ItemState, JobOutcome, JobState
+from jobs.retrying import retention_of
+from jobs.states import CancelMode, DeliveryState, ItemState, JobOutcome, JobState
 
 
 class Body(BaseModel):
@@ -84,10 +85,23 @@ class JobError(Body):
     message: str
 
 
+class PauseReason(Body):
+    """Why a job is paused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+
+
 class JobLinks(Body):
     self: str
     items: str
+    events: str
+    pause: str
+    resume: str
     cancel: str
+    retry: str
 
 
 class Job(Body):
@@ -101,6 +115,17 @@ class Job(Body):
     source: Source = Field(discriminator="type")
     output_url: str
     priority: int
+    version: int = Field(description="Grows with each move and each change; give the ETag as If-Match to change it.")
+    max_workers: int | None
+    not_before_at: datetime.datetime | None
+    deadline_at: datetime.datetime | None
+    failure_policy: FailurePolicy
+    require_confirmation: bool = Field(description="Whether it still has to be confirmed, by resuming it.")
+    pause_reason: PauseReason | None = Field(description="Null unless paused.")
+    cancel_mode: CancelMode | None
+    parent_job_id: uuid.UUID | None = Field(description="The job whose items it tries again.")
+    retention: Retention | None = Field(description="Null: it is remembered for ever.")
+    rescued_count: int = Field(description="Leases of workers that expired with it: deaths, mostly.")
     planned: bool = Field(description="Whether the source has been read to its end, so that the total is known.")
     counts: JobCounts
     progress: JobProgress
@@ -109,8 +134,10 @@ class Job(Body):
     created_at: datetime.datetime
     planned_at: datetime.datetime | None
     started_at: datetime.datetime | None
+    paused_at: datetime.datetime | None
     cancelling_at: datetime.datetime | None
     ended_at: datetime.datetime | None
+    expires_at: datetime.datetime | None = Field(description="When its rows may be dropped.")
     links: JobLinks
 
     @classmethod
@@ -125,6 +152,17 @@ class Job(Body):
             source=job.source,  # validated here
             output_url=job.output_url,
             priority=job.priority,
+            version=job.version,
+            max_workers=job.max_workers,
+            not_before_at=job.not_before_at,
+            deadline_at=job.deadline_at,
+            failure_policy=FailurePolicy.model_validate(job.failure_policy),
+            require_confirmation=job.require_confirmation,
+            pause_reason=PauseReason.model_validate(job.pause_reason) if job.pause_reason else None,
+            cancel_mode=job.cancel_mode,
+            parent_job_id=job.parent_job_id,
+            retention=retention_of(job),
+            rescued_count=job.rescued_count,
             planned=job.planned_at is not None,
             counts=JobCounts.model_validate(status.counts),
             progress=JobProgress.model_validate(status.progress),
@@ -133,11 +171,11 @@ class Job(Body):
             created_at=job.created_at,
             planned_at=job.planned_at,
             started_at=job.started_at,
+            paused_at=job.paused_at,
             cancelling_at=job.cancelling_at,
             ended_at=job.ended_at,
-            links=JobLinks(
-                self=job_path(job.id), items=f"{job_path(job.id)}/items", cancel=f"{job_path(job.id)}/cancel"
-            ),
+            expires_at=job.expires_at,
+            links=_links(job.id),
         )
 
 
@@ -366,6 +404,12 @@ class ReadinessReport(Body):
 
 def job_path(job_id: uuid.UUID) -> str:
     return f"/v1/jobs/{job_id}"
+
+
+def _links(job_id: uuid.UUID) -> JobLinks:
+    path = job_path(job_id)
+    parts = ("items", "events", "pause", "resume", "cancel", "retry")
+    return JobLinks(self=path, **{part: f"{path}/{part}" for part in parts})
 
 
 def _files(job: JobRecord) -> JobFiles | None:

@@ -19,6 +19,7 @@ from jobs.storage import Storages
 
 log = structlog.get_logger(__name__)
 
+DRAIN_POLL_SECONDS = 1.0  # between two looks at shards that may end
 PERMANENT = (SourceRefused, ObjectMissing, AccessDenied, InvalidRequest)  # of a source; trying again cannot help
 
 
@@ -33,11 +34,13 @@ def advance(
 ) -> None:
     """Do the step that a leased job is waiting for.
 
-    A step that fails for a while keeps its lease, and is tried again when that has expired.
+    A step that fails for a while keeps its lease, and is tried again when that has expired. One that must wait for
+    the shards of other workers gives it back and comes again after a moment, in which other jobs have their turn.
     """
+    pause_seconds = 0.0
     try:
         if lease.state is JobState.CANCELLING:
-            cancel_pending(database, lease)
+            pause_seconds = 0.0 if cancel_pending(database, lease) else DRAIN_POLL_SECONDS
         elif lease.state is JobState.FINISHING:
             finish(database, storages, lease, draw_sheet=draw_sheet)
         elif lease.state is JobState.ENDED:
@@ -50,7 +53,7 @@ def advance(
     except StepStopped:
         log.info("step_stopped", job_id=str(lease.job_id), state=lease.state)
     with database.transaction() as session:
-        let_go(session, lease)
+        let_go(session, lease, pause_seconds=pause_seconds)
 
 
 def _plan(database: Database, storages: Storages, lease: JobLease, allowed: Iterable[str], ring: Ring) -> None:

@@ -5,8 +5,9 @@ Storage is asked whether the source exists, so no transaction may be open. What 
 
 from __future__ import annotations
 
+import datetime
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,12 +16,14 @@ from jobs.errors import AccessDenied, InvalidRequest, ObjectMissing, Problem, So
 from jobs.locations import Location, check_allowed
 from jobs.manifests import manifest_format
 from jobs.output_keys import MAX_OUTPUT_KEY_BYTES, MIN_OUTPUT_KEY_BYTES
-from jobs.recipes import JobRequest, PrefixSource, Recipe, Source, fingerprint, sha256_of
+from jobs.recipes import JobRequest, JobSource, ManifestSource, PrefixSource, Recipe, Source, fingerprint, sha256_of
 from jobs.records import StyleRecord
+from jobs.retrying import Retried
 from jobs.storage import Storages
 from jobs.tenants import Tenant
 
 Value = TypeVar("Value")
+PlaceSource = PrefixSource | ManifestSource
 
 MAX_OUTPUT_FOLDER_BYTES = MAX_OUTPUT_KEY_BYTES - MIN_OUTPUT_KEY_BYTES
 
@@ -36,19 +39,28 @@ class CheckedRequest:
     style_id: uuid.UUID | None
     source: Source  # a prefix ends in a slash
     output: Location | None  # a folder; None: one of the job's own
+    retried_count: int | None  # items of another job; None for other sources
 
 
 def request_sha256(request: JobRequest) -> str:
     """Return what tells one request from another under the same idempotency key."""
-    return sha256_of(request.model_dump(mode="json"))
+    return sha256_of(request.model_dump(mode="json", exclude={"validate_only"}))
 
 
 def check_request(
-    request: JobRequest, tenant: Tenant, *, shelf: CardShelf, storages: Storages, style: StyleRecord | None
+    request: JobRequest,
+    tenant: Tenant,
+    *,
+    shelf: CardShelf,
+    storages: Storages,
+    style: StyleRecord | None,
+    retried: Retried | None = None,
+    moment: datetime.datetime,
 ) -> CheckedRequest:
     """Check a request and work out its complete recipe.
 
-    `style` is the tenant's style that the recipe names, None if there is none of that name.
+    `style` is the tenant's style that the recipe names, None if there is none of that name; `retried` the tenant's
+    job that the source names; `moment` is now, by the database's clock.
 
     Raises:
         InvalidRequest: names every problem that was found.
@@ -57,15 +69,15 @@ def check_request(
     """
     refusals = _Refusals()
     recipe = _check_recipe(request.recipe, shelf, style, refusals)
-    source = refusals.collect(lambda: _source_location(request.source, tenant))
-    output = refusals.collect(lambda: _output_location(request.output_url, tenant))
-    if source is not None:
-        base = refusals.collect(lambda: _base_location(request.source, source, tenant))
-        if base is not None and output is not None:
-            refusals.collect(lambda: _check_apart(base, output))
-        _check_exists(source, storages, refusals)
+    refusals.collect(lambda: check_times(moment, not_before_at=request.not_before_at, deadline_at=request.deadline_at))
+    if isinstance(request.source, JobSource):
+        source: Source | None = request.source
+        output = refusals.collect(lambda: _check_retried(request, retried, tenant))
+    else:
+        source, output = _check_places(request.source, request.output_url, tenant, storages, refusals)
     refusals.raise_any()
     assert recipe is not None
+    assert source is not None
     card = shelf.get(recipe.model)
     return CheckedRequest(
         request=request,
@@ -75,9 +87,38 @@ def check_request(
             recipe, weights_sha256=card.weights_sha256, style_sha256=style.sha256 if style else None
         ),
         style_id=style.id if style else None,
-        source=request.source.model_copy(update={"url": str(source)}),
+        source=source,
         output=output,
+        retried_count=retried.count if retried else None,
     )
+
+
+def check_times(
+    moment: datetime.datetime,
+    *,
+    not_before_at: datetime.datetime | None,
+    deadline_at: datetime.datetime | None,
+    given: Container[str] = ("not_before_at", "deadline_at"),
+) -> None:
+    """Refuse times that leave no room to run. `given` are those that the caller sent, `moment` is now.
+
+    Raises:
+        InvalidRequest: the deadline has passed, or nothing may run before it.
+
+    """
+    if deadline_at is None:
+        return
+    if "deadline_at" in given and deadline_at <= moment:
+        remedy = f"give a moment that is still to come: it is {moment.isoformat(timespec='seconds')}"
+        raise _refusal("deadline_at", deadline_at.isoformat(), remedy, code="deadline_passed")
+    if not_before_at is not None and not_before_at >= deadline_at:
+        field = "not_before_at" if "not_before_at" in given else "deadline_at"
+        value = not_before_at if field == "not_before_at" else deadline_at
+        remedy = (
+            f"let it start before its deadline: nothing runs before {not_before_at.isoformat()}, and it is stopped "
+            f"at {deadline_at.isoformat()}"
+        )
+        raise _refusal(field, value.isoformat(), remedy, code="deadline_before_start")
 
 
 class _Refusals:
@@ -129,7 +170,42 @@ def _check_style(recipe: Recipe, card: Card | None, style: StyleRecord | None) -
         raise _refusal("recipe.style", recipe.style, remedy, code="unknown_style")
 
 
-def _source_location(source: Source, tenant: Tenant) -> Location:
+def _check_places(
+    source: PlaceSource, output_url: str | None, tenant: Tenant, storages: Storages, refusals: _Refusals
+) -> tuple[PlaceSource | None, Location | None]:
+    """Return the source with its URL complete, and the output, as far as they are in order."""
+    location = refusals.collect(lambda: _source_location(source, tenant))
+    output = refusals.collect(lambda: _output_location(output_url, tenant))
+    if location is None:
+        return None, output
+    base = refusals.collect(lambda: _base_location(source, location, tenant))
+    if base is not None and output is not None:
+        refusals.collect(lambda: _check_apart(base, output))
+    _check_exists(location, storages, refusals)
+    return source.model_copy(update={"url": str(location)}), output
+
+
+def _check_retried(request: JobRequest, retried: Retried | None, tenant: Tenant) -> Location | None:
+    """Return the output of the job whose items are tried again: their pictures go to the very same keys."""
+    assert isinstance(request.source, JobSource)
+    if retried is None:
+        remedy = "there is no job of this id: see GET /v1/jobs"
+        raise _refusal("source.job_id", str(request.source.job_id), remedy, code="unknown_job")
+    parent = retried.parent
+    if retried.count == 0:
+        remedy = f"choose others: none of its items fits, see GET /v1/jobs/{parent.id}/items"
+        raise _refusal("source.states", list(request.source.states), remedy, code="nothing_to_retry")
+    if request.recipe.format != parent.recipe["format"]:
+        remedy = f"use {parent.recipe['format']}: the pictures take the names that they had in job {parent.id}"
+        raise _refusal("recipe.format", request.recipe.format, remedy, code="format_differs")
+    output = _output_location(parent.output_url, tenant)
+    if request.output_url is not None and _output_location(request.output_url, tenant) != output:
+        remedy = f"leave it out: the pictures go where job {parent.id} would have put them"
+        raise _refusal("output_url", request.output_url, remedy, code="output_differs")
+    return output
+
+
+def _source_location(source: PlaceSource, tenant: Tenant) -> Location:
     location = Location.parse(source.url, field="source.url")
     if isinstance(source, PrefixSource):
         location = location.as_prefix()
@@ -147,7 +223,7 @@ def _check_manifest_name(location: Location) -> None:
         raise _refusal("source.url", str(location), remedy, code=refused.code) from None
 
 
-def _base_location(source: Source, location: Location, tenant: Tenant) -> Location:
+def _base_location(source: PlaceSource, location: Location, tenant: Tenant) -> Location:
     """Return the folder that the source's keys are relative to."""
     if isinstance(source, PrefixSource) or source.base_url is None:
         return location.folder

@@ -18,7 +18,7 @@ from jobs.database import now
 from jobs.errors import InvalidRequest, Problem
 from jobs.expiry import free_key, unexpired
 from jobs.locations import Location
-from jobs.recipes import JobRequest
+from jobs.recipes import JobRequest, JobSource
 from jobs.records import JobRecord
 from jobs.settings import Settings
 from jobs.states import JobState
@@ -98,6 +98,7 @@ def _new_job(checked: CheckedRequest, tenant: Tenant, settings: Settings) -> Job
         style_id=checked.style_id,
         source=checked.source.model_dump(mode="json"),
         output_url=str(checked.output or own),
+        parent_job_id=checked.source.job_id if isinstance(checked.source, JobSource) else None,
         request_sha256=checked.sha256,
     )
 

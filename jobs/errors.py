@@ -5,6 +5,8 @@ JobsError
 ├── Unauthorized            no key, or none that is known
 ├── NotFound                no such thing in this tenant
 ├── Conflict                the thing exists or has moved on
+│   └── Stale               the caller knows an older version of it
+├── Busy                    this process does as much of this as it may; worth another try
 ├── LeaseLost               another worker holds the lease now; discard the work
 ├── SourceRefused           a source that cannot be planned; ends its job
 ├── StorageError            storage did not answer; worth another try
@@ -98,6 +100,22 @@ class Conflict(JobsError):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         if code is not None:
             self.code = code
+        super().__init__(message)
+
+
+class Stale(Conflict):
+    """The thing has changed since the caller looked at it."""
+
+    code = "stale"
+
+
+class Busy(JobsError):
+    """The process does as much of this as it may."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, code: str) -> None:
+        self.code = code
         super().__init__(message)
 
 

@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     """What can happen to a job. Stable: webhooks subscribe by these."""
 
     ENQUEUED = "job.enqueued"
+    PLANNING = "job.planning"
     QUEUED = "job.queued"
     RUNNING = "job.running"
     PAUSED = "job.paused"

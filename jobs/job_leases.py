@@ -123,10 +123,11 @@ def hold(session: Session, lease: JobLease, *, progress: bool = False) -> JobRec
     return job
 
 
-def let_go(session: Session, lease: JobLease) -> None:
-    """Give a lease back, so that the job's next step can start at once. Safe when it is lost."""
+def let_go(session: Session, lease: JobLease, *, pause_seconds: float = 0) -> None:
+    """Give a lease back, so that the job's next step can start: at once, or after a pause. Safe when it is lost."""
+    again_at = now(session) + datetime.timedelta(seconds=pause_seconds) if pause_seconds else None
     session.execute(
         update(JobRecord)
         .where(JobRecord.id == lease.job_id, JobRecord.lease_token == lease.token)
-        .values(lease_expires_at=None, worker_id=None, lease_attempt=0)
+        .values(lease_expires_at=again_at, worker_id=None, lease_attempt=0)
     )

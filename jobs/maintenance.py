@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from jobs import events
 from jobs.claimable import has_shard, is_open, runnable
 from jobs.database import ReadSession, now
 from jobs.moves import move
@@ -34,13 +35,16 @@ def start_finishing(session: Session, job_id: uuid.UUID | None = None) -> list[u
             JobRecord.planned_at.is_not(None),
             ~open_shard,
         )
-        .values(state=JobState.FINISHING)
-        .returning(JobRecord.id)
+        .values(state=JobState.FINISHING, version=JobRecord.version + 1, paused_at=None, pause_reason=None)
+        .returning(JobRecord.id, JobRecord.tenant_id)
         .execution_options(synchronize_session=False)
     )
     if job_id is not None:
         statement = statement.where(JobRecord.id == job_id)
-    return list(session.scalars(statement))
+    moved = session.execute(statement).all()
+    for job in moved:
+        events.record(session, job.tenant_id, job.id, f"job.{JobState.FINISHING.value}", actor="service")
+    return [job.id for job in moved]
 
 
 def expire_jobs(session: Session) -> list[uuid.UUID]:

@@ -18,13 +18,14 @@ from sqlalchemy import LargeBinary, column, select, values
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from jobs import events
 from jobs.database import Database, append, now
 from jobs.job_leases import JobLease, hold
 from jobs.locations import MAX_KEY_BYTES, Location
 from jobs.maintenance import start_finishing
 from jobs.moves import fail, move
 from jobs.output_keys import disambiguate, fold, output_key
-from jobs.recipes import JobRequest, ManifestSource, Source
+from jobs.recipes import JobRequest, JobSource, Source, starts_while_planned
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ShardRecord
 from jobs.source_rows import Entry, PassedOver, Refused, read_source
 from jobs.states import JobState, ShardState
@@ -68,7 +69,7 @@ def plan(database: Database, storages: Storages, lease: JobLease, *, allowed: It
         job = hold(session, lease)
     planner = _Planner(database, lease, job, ring)
     rows = read_source(
-        planner.source, storages, cursor=job.plan_cursor, output_url=job.output_url, allowed=tuple(allowed)
+        planner.source, storages, database, cursor=job.plan_cursor, output_url=job.output_url, allowed=tuple(allowed)
     )
     try:
         _pipeline(_chunks(rows), planner.append)
@@ -119,7 +120,7 @@ class _Planner:
         self.source: Source = request.source
         self._extension = request.recipe.format.extension.removeprefix(".")
         self._key_bytes = MAX_KEY_BYTES - len(Location.parse(job.output_url).as_prefix().key.encode())
-        self._strict = isinstance(self.source, ManifestSource) and self.source.on_bad_row == "fail"
+        self._strict = not starts_while_planned(job.source)
         self._look_up_keys = False
 
     def append(self, chunk: _Chunk) -> None:
@@ -143,9 +144,10 @@ class _Planner:
             if chunk.entries and not (self._strict and job.bad_row_count):
                 shards = self._append_items(session, job, chunk.entries)
             session.flush()
-            if shards and not self._strict:
-                move(session, job.id, JobState.QUEUED)  # nothing further can keep these from running
-        if shards and not self._strict:
+            runs = bool(shards) and not self._strict and not job.require_confirmation
+            if runs:  # nothing further can keep these from running
+                move(session, job.id, JobState.QUEUED, only_from={JobState.PLANNING})
+        if runs:
             self._ring(job.queue, min(shards, RINGS))
 
     def end(self) -> None:
@@ -156,8 +158,10 @@ class _Planner:
             refusal = self._refusal(session, job)
             if refusal is not None:
                 fail(session, job.id, **refusal)
+            elif job.require_confirmation:
+                _await_confirmation(session, job)
             else:
-                move(session, job.id, JobState.QUEUED)
+                move(session, job.id, JobState.QUEUED, only_from={JobState.PLANNING})
         log.info("job_planned", job_id=str(job.id), items=job.planned_item_count, bad_rows=job.bad_row_count)
         if refusal is None:
             with self._database.transaction() as session:
@@ -183,7 +187,8 @@ class _Planner:
             )
             return {"code": "bad_rows", "message": message, "rows": named}
         if job.planned_item_count == 0:
-            return {"code": "source_empty", "message": f"there is no picture in {self.source.url}"}
+            place = f"job {self.source.job_id}" if isinstance(self.source, JobSource) else self.source.url
+            return {"code": "source_empty", "message": f"there is no picture in {place}"}
         return None
 
     def _append_refused(self, session: Session, job: JobRecord, refused: list[Refused]) -> None:
@@ -212,7 +217,10 @@ class _Planner:
 
     def _item_rows(self, session: Session, job_id: uuid.UUID, first: int, entries: list[Entry]) -> list[dict[str, Any]]:
         """Give each entry its number and an output key that no other item of the job has."""
-        wanted = [output_key(entry.relative, self._extension, max_bytes=self._key_bytes) for entry in entries]
+        wanted = [
+            entry.output_key or output_key(entry.relative, self._extension, max_bytes=self._key_bytes)
+            for entry in entries
+        ]
         digests = list(map(fold, wanted))
         taken = _taken(session, job_id, digests) if self._look_up_keys else set()
         rows = []
@@ -243,6 +251,18 @@ class _Planner:
             if digest not in taken and not _taken(session, job_id, [digest]):
                 return free, digest
         raise AssertionError
+
+
+def _await_confirmation(session: Session, job: JobRecord) -> None:
+    """Let a planned job wait until a person resumes it, also one that was paused before."""
+    message = f"{job.planned_item_count} items are ready: resume the job to run them, or cancel it"
+    reason = {"code": "confirmation_required", "message": message}
+    if move(session, job.id, JobState.PAUSED, paused_at=now(session), pause_reason=reason):
+        return
+    job.pause_reason = reason
+    job.version += 1
+    session.flush()
+    events.record(session, job.tenant_id, job.id, "job.paused", actor="service", reason=reason)
 
 
 def _taken(session: Session, job_id: uuid.UUID, digests: list[bytes]) -> set[bytes]:

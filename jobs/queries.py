@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from jobs.database import now
 from jobs.errors import NotFound
 from jobs.expiry import unexpired
-from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
+from jobs.records import EventRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
 from jobs.states import SETTLED, ItemState, JobState, ShardState
 from jobs.tenants import Tenant
 
@@ -60,6 +60,15 @@ class JobStatus:
     job: JobRecord
     counts: Counts
     progress: Progress
+
+    @property
+    def tag(self) -> str:
+        """Equal for equal looks at a job, but for its progress: `<version>-<settled>-<found>`.
+
+        Each part only ever grows, and with every change of the job one of them does.
+        """
+        found = self.counts.total + self.counts.bad_rows + self.counts.passed_over + self.job.rescued_count
+        return f"{self.job.version}-{self.counts.settled}-{found + (self.job.planned_at is not None)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +161,13 @@ def troubled_page(
     page = _items_of_results(job_id, [_results(job_id, state, after, limit) for state in states])
     rows = session.execute(page.limit(limit + 1)).all()
     return Page(rows=[ItemStatus(item=row[0], result=row[1]) for row in rows[:limit]], more=len(rows) > limit)
+
+
+def event_page(session: Session, job_id: uuid.UUID, *, after: int = 0, limit: int) -> Page[EventRecord]:
+    """Return up to `limit` events of a job behind event `after`, in the order in which they happened."""
+    chosen = select(EventRecord).where(EventRecord.job_id == job_id, EventRecord.id > after)
+    rows = session.scalars(chosen.order_by(EventRecord.id).limit(limit + 1)).all()
+    return Page(rows=rows[:limit], more=len(rows) > limit)
 
 
 def style_page(session: Session, tenant: Tenant, *, after: str | None = None, limit: int) -> Page[StyleRecord]:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from jobs.formats import OutputFormat
+
+WRITTEN_OUT = re.compile(r"\d{4}-\d\d-\d\dT")
+
+
+def _written_out(value: object) -> object:
+    """Refuse what the validator would take for seconds since 1970."""
+    if (isinstance(value, str) and not WRITTEN_OUT.match(value)) or isinstance(value, (int, float)):
+        raise ValueError("give a date and time with its offset, such as 2026-11-22T06:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class Plain(BaseModel):
@@ -26,6 +41,10 @@ class Recipe(Plain):
     parameters: dict[str, float | int | bool] = Field({}, description="Knobs of the model, see its card.")
     format: OutputFormat = Field(OutputFormat.JPEG, description="Picture format of the results.")
     quality: int = Field(90, ge=1, le=100, description="Encoder quality; PNG ignores it.")
+
+
+SettledState = Literal["succeeded", "reused", "rejected", "failed", "cancelled"]
+ErrorCodeText = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
 class PrefixSource(Plain):
@@ -48,7 +67,25 @@ class ManifestSource(Plain):
     )
 
 
-Source = PrefixSource | ManifestSource
+class JobSource(Plain):
+    """Items of a job that has ended, to be tried again. Their pictures go where that job's would have gone."""
+
+    type: Literal["job"] = "job"
+    job_id: uuid.UUID = Field(description="The job whose items are tried again.")
+    states: tuple[SettledState, ...] = Field(
+        ("failed", "rejected", "cancelled"), min_length=1, description="Only items in one of these states."
+    )
+    error_codes: tuple[ErrorCodeText, ...] | None = Field(
+        None, min_length=1, max_length=50, description="Only items with one of these error codes; null: any."
+    )
+
+
+Source = PrefixSource | ManifestSource | JobSource
+
+
+def starts_while_planned(source: Mapping[str, Any]) -> bool:
+    """Whether items of a source, in plain data, may run before it was read to its end: see decision 8."""
+    return bool(source["type"] != "manifest" or source["on_bad_row"] == "skip")
 
 
 class FailurePolicy(Plain):
@@ -57,8 +94,10 @@ class FailurePolicy(Plain):
     action: Literal["pause", "cancel", "ignore"] = Field(
         "pause", description="pause: wait for a person; cancel: end as failed; ignore: go on."
     )
-    max_failed_share: float = Field(0.5, ge=0, lt=1, description="Failed ÷ settled items that is still accepted.")
-    min_items: int = Field(100, ge=1, description="Settled items before the share says anything.")
+    max_failed_share: float = Field(
+        0.5, strict=True, ge=0, lt=1, description="Failed ÷ settled items that is still accepted."
+    )
+    min_items: int = Field(100, strict=True, ge=1, description="Settled items before the share says anything.")
 
 
 class Retention(Plain):
@@ -78,13 +117,16 @@ class JobRequest(Plain):
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
     max_workers: int | None = Field(None, ge=1, le=10_000, description="Most workers at the same time.")
-    not_before_at: AwareDatetime | None = Field(None, description="Nothing runs earlier.")
-    deadline_at: AwareDatetime | None = Field(None, description="From then on it is stopped, and ends as expired.")
+    not_before_at: Moment | None = Field(None, description="Nothing runs earlier.")
+    deadline_at: Moment | None = Field(None, description="From then on it is stopped, and ends as expired.")
     require_confirmation: bool = Field(
-        False, description="Wait, paused, once the items are known: POST …/resume lets it run."
+        False, strict=True, description="Wait, paused, once the items are known: POST …/resume lets it run."
     )
     failure_policy: FailurePolicy = FailurePolicy()
     retention: Retention | None = Field(None, description="Null: it is remembered for ever.")
+    validate_only: bool = Field(
+        False, strict=True, description="Only check the request, and say what would be enqueued."
+    )
 
 
 def canonical_json(value: Any) -> str:

@@ -6,12 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jobs.errors import InvalidRequest
+from jobs.database import Database
+from jobs.errors import InvalidRequest, SourceRefused
 from jobs.formats import PICTURE_ENDINGS
 from jobs.locations import MAX_KEY_BYTES, Location, check_allowed
 from jobs.manifests import BadRow, Row, manifest_format, read_rows
-from jobs.recipes import ManifestSource, PrefixSource, Source
+from jobs.recipes import JobSource, ManifestSource, PrefixSource, Source
+from jobs.records import ItemRecord
+from jobs.retrying import retried_items, still_there
 from jobs.storage import Storages
+
+PAGE = 1_000  # items of another job read at a time
 
 
 class Entry(NamedTuple):  # made once per item: several times as fast as a frozen dataclass
@@ -22,6 +27,7 @@ class Entry(NamedTuple):  # made once per item: several times as fast as a froze
     relative: str  # path that the output key is made from
     product_id: str | None = None
     attributes: dict[str, Any] | None = None
+    output_key: str | None = None  # where it must go; None: where `relative` leads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +49,13 @@ class Refused:
 
 
 def read_source(
-    source: Source, storages: Storages, *, cursor: str | None, output_url: str, allowed: Sequence[str]
+    source: Source,
+    storages: Storages,
+    database: Database,
+    *,
+    cursor: str | None,
+    output_url: str,
+    allowed: Sequence[str],
 ) -> Iterator[Entry | Refused | PassedOver]:
     """Yield the rows of a source behind a cursor, in order, in flat memory.
 
@@ -53,7 +65,10 @@ def read_source(
     output = Location.parse(output_url).as_prefix()
     if isinstance(source, PrefixSource):
         return _read_prefix(source, storages, cursor, output)
-    return _read_manifest(source, storages, cursor, output, [Location.parse(prefix) for prefix in allowed])
+    prefixes = [Location.parse(prefix) for prefix in allowed]
+    if isinstance(source, JobSource):
+        return _read_job(source, database, cursor, prefixes)
+    return _read_manifest(source, storages, cursor, output, prefixes)
 
 
 def _read_prefix(
@@ -129,4 +144,42 @@ def _from_row(row: Row | BadRow, places: _Places) -> Entry | Refused:
         relative=location.key[len(base.key) :] if location.within(base) else location.key,
         product_id=row.product_id,
         attributes=row.attributes,
+    )
+
+
+def _read_job(
+    source: JobSource, database: Database, cursor: str | None, allowed: list[Location]
+) -> Iterator[Entry | Refused]:
+    """Yield a row per item of a job that has ended: nothing of it changes any more."""
+    done = -1 if cursor is None else int(cursor)
+    while True:
+        with database.reading() as session:
+            items = retried_items(session, source, after=done, limit=PAGE)
+            gone = not still_there(session, source.job_id)
+        if gone:
+            message = f"job {source.job_id}, whose items were to be tried again, has been dropped since"
+            raise SourceRefused(message, code="parent_gone")
+        for item in items:
+            yield _from_item(item, allowed)
+        if len(items) < PAGE:
+            return
+        done = items[-1].item_no
+
+
+def _from_item(item: ItemRecord, allowed: list[Location]) -> Entry | Refused:
+    cursor = str(item.item_no)
+    try:
+        check_allowed(Location.parse(item.source_url, field="key"), allowed, "key")
+    except InvalidRequest as error:
+        if error.code == "source_not_allowed":  # by now. What is no location costs its item when it is read
+            return Refused(
+                cursor=cursor, row_no=item.item_no + 1, code=error.code, message=str(error), text=item.source_url
+            )
+    return Entry(
+        cursor=cursor,
+        source_url=item.source_url,
+        relative="",
+        output_key=item.output_key,
+        product_id=item.product_id,
+        attributes=item.attributes,
     )

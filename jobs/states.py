@@ -68,7 +68,7 @@ JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.PLANNING: frozenset({JobState.QUEUED, JobState.PAUSED, JobState.CANCELLING, JobState.FINISHING}),
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING, JobState.FINISHING}),
     JobState.RUNNING: frozenset({JobState.PAUSED, JobState.CANCELLING, JobState.FINISHING}),
-    JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLING, JobState.FINISHING}),
+    JobState.PAUSED: frozenset({JobState.PLANNING, JobState.QUEUED, JobState.CANCELLING, JobState.FINISHING}),
     JobState.CANCELLING: frozenset({JobState.FINISHING}),
     JobState.FINISHING: frozenset({JobState.ENDED}),
     JobState.ENDED: frozenset(),

@@ -10,6 +10,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -23,7 +24,17 @@ PARTS_PAGE = 50
 LINES = "application/x-ndjson"
 FIRST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 20.0  # of one request, for news of a job
 PATIENCE_SECONDS = 120.0
+NOT_MODIFIED = 304
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A job as it was last seen, and the tag that tells whether it is another by now."""
+
+    job: Job
+    tag: str | None
 
 
 class Client:
@@ -48,6 +59,7 @@ class Client:
 
         """
         self._transport = Transport(base_url, timeout, api_key=api_key or os.environ.get("RESTYLE_API_KEY"))
+        self._longest_wait = min(LONGEST_WAIT_SECONDS, timeout / 2)
 
     def __enter__(self) -> Self:
         return self
@@ -86,9 +98,27 @@ class Client:
         filters = {"state": state, "error_code": error_code}
         return self._pages(f"/v1/jobs/{_segment(job_id)}/items", filters, "after", "next_after")
 
-    def cancel(self, job_id: str) -> Job:
-        """Stop a job: what is running settles, what is pending is cancelled. Return the job as it is now."""
-        job: Job = self._transport.send("POST", f"/v1/jobs/{_segment(job_id)}/cancel").json()
+    def pause(self, job_id: str) -> Job:
+        """Let nothing more of a job start. Return the job as it is now."""
+        return self._control(job_id, "pause")
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on, or confirm one that waits for that. Return the job as it is now."""
+        return self._control(job_id, "resume")
+
+    def cancel(self, job_id: str, *, mode: str = "now") -> Job:
+        """Stop a job: what is pending is cancelled. Return the job as it is now.
+
+        Args:
+            job_id: the job.
+            mode: `now`: nothing that runs is recorded any more; `drain`: what workers hold is finished first.
+
+        """
+        return self._control(job_id, "cancel", {"mode": mode})
+
+    def change(self, job_id: str, changes: Mapping[str, Any]) -> Job:
+        """Change priority, max_workers, not_before_at, deadline_at or failure_policy of a job that has not ended."""
+        job: Job = self._transport.send("PATCH", f"/v1/jobs/{_segment(job_id)}", json=dict(changes)).json()
         return job
 
     def result_parts(self, job_id: str) -> Iterator[ResultPart]:
@@ -133,6 +163,53 @@ class Client:
         """
         return self._transport.stream(f"/v1/jobs/{_segment(job_id)}/errors", headers={"Accept": LINES})
 
+    def retry(self, job_id: str, request: Mapping[str, Any] | None = None, idempotency_key: str | None = None) -> Job:
+        """Try items of an ended job again, and return the new job.
+
+        Args:
+            job_id: the job that has ended.
+            request: states, error_codes and recipe, as POST /v1/jobs/{id}/retry takes them.
+            idempotency_key: as for `enqueue`.
+
+        """
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return self._control(job_id, "retry", dict(request or {}), headers=headers)
+
+    def count_retry(self, job_id: str, request: Mapping[str, Any] | None = None) -> int:
+        """Return how many items such a `retry` would try again."""
+        asked = dict(request or {}) | {"dry_run": True}
+        return int(self._transport.send("POST", f"/v1/jobs/{_segment(job_id)}/retry", json=asked).json()["matched"])
+
+    def bulk(self, request: Mapping[str, Any]) -> int:
+        """Pause, resume or cancel every job that fits a filter. Return how many were changed.
+
+        Args:
+            request: action, filter and mode, as POST /v1/jobs/bulk takes them.
+
+        """
+        changed, more = 0, True
+        while more:
+            report = self._transport.send("POST", "/v1/jobs/bulk", json=dict(request)).json()
+            changed += report["changed"]
+            more = report["more"] and report["changed"] > 0
+        return changed
+
+    def count_bulk(self, request: Mapping[str, Any]) -> int:
+        """Return how many jobs such a `bulk` would change."""
+        asked = dict(request) | {"dry_run": True}
+        return int(self._transport.send("POST", "/v1/jobs/bulk", json=asked).json()["matched"])
+
+    def validate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Check a request for a job, and return what it would enqueue. Nothing is."""
+        preview: dict[str, Any] = self._transport.send(
+            "POST", "/v1/jobs", json=dict(request) | {"validate_only": True}
+        ).json()
+        return preview
+
+    def events(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """Yield what happened to a job, the oldest first, page by page as it is asked for."""
+        return self._pages(f"/v1/jobs/{_segment(job_id)}/events", {}, "after", "next_after")
+
     def create_style(self, name: str, pictures: Mapping[str, bytes]) -> Style:
         """Upload a style's reference pictures, file name to bytes. The same upload again changes nothing.
 
@@ -173,14 +250,16 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         heard_at = time.monotonic()
         pause = FIRST_POLL_SECONDS
+        seen: _Seen | None = None
         while True:
+            left = LONGEST_WAIT_SECONDS if deadline is None else deadline - time.monotonic()
             try:
-                job = self.job(job_id)
+                seen = self._look(job_id, seen, left)
             except RestyleError as error:
                 if error.refused or time.monotonic() - heard_at >= patience:
                     raise
             else:
-                heard_at = time.monotonic()
+                heard_at, job = time.monotonic(), seen.job
                 if on_progress is not None:
                     on_progress(job)
                 if job["state"] == "ended":
@@ -189,6 +268,24 @@ class Client:
                 raise RestyleError(f"job {job_id} had not ended after {timeout:g} s", code="wait_timeout")
             time.sleep(pause)
             pause = min(LONGEST_POLL_SECONDS, pause * 1.25)
+
+    def _look(self, job_id: str, seen: _Seen | None, seconds: float) -> _Seen:
+        """Return a job once it is another than was seen, or as it is after so many seconds."""
+        headers = {}
+        if seen is not None and seen.tag is not None:
+            headers["If-None-Match"] = seen.tag
+            headers["Prefer"] = f"wait={max(0, int(min(seconds, self._longest_wait)))}"
+        response = self._transport.send("GET", f"/v1/jobs/{_segment(job_id)}", headers=headers)
+        if seen is not None and response.status_code == NOT_MODIFIED:
+            return seen
+        return _Seen(job=response.json(), tag=response.headers.get("ETag"))
+
+    def _control(
+        self, job_id: str, control: str, body: dict[str, Any] | None = None, *, headers: dict[str, str] | None = None
+    ) -> Job:
+        path = f"/v1/jobs/{_segment(job_id)}/{control}"
+        job: Job = self._transport.send("POST", path, json=body, headers=headers).json()
+        return job
 
     def _pages(self, path: str, filters: Mapping[str, str | None], cursor: str, next_cursor: str) -> Iterator[Any]:
         given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}

@@ -51,6 +51,8 @@ class JobProgress:
     def show(self, job: Job) -> None:
         """Show the job as it is now."""
         words = WORDS.get(job["state"], job["state"])
+        if reason := job.get("pause_reason"):
+            words = f"paused: {reason['message']}"
         done, total = settled(job["counts"]), job["counts"]["total"]
         if not job["planned"] and total:
             words += f", {total} found"

@@ -48,6 +48,14 @@ class Job(TypedDict):
     source: dict[str, Any]
     output_url: str
     priority: int
+    version: int  # grows with each move and each change
+    max_workers: int | None
+    not_before_at: str | None
+    deadline_at: str | None
+    require_confirmation: bool  # whether it still has to be confirmed, by resuming it
+    pause_reason: dict[str, str] | None  # code and message; null unless paused
+    cancel_mode: str | None  # now or drain
+    parent_job_id: str | None  # the job whose items it tries again
     planned: bool  # whether the source has been read to its end
     counts: Counts
     progress: Progress

@@ -44,6 +44,8 @@ def print_outcome(console: Console, job: Job) -> None:
     for name, count in shown_counts(job):
         table.add_row(str(count), name)
     console.print(table)
+    if reason := job.get("pause_reason"):
+        console.print(Text(reason["message"], style="yellow"))
     if job["error"]:
         print_error(console, job["error"])
 

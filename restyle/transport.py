@@ -103,7 +103,7 @@ def _unreachable(url: httpx.URL, error: httpx.TransportError) -> RestyleError:
 
 def _checked(response: httpx.Response) -> httpx.Response:
     """Return a success, raise anything else as the problem that it describes."""
-    if response.is_success:
+    if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
         return response
     try:
         body = response.json()

@@ -1,60 +1,58 @@
-"""Jobs: make one, look at them and at their items, cancel."""
+"""Jobs: make one, look at them and at their items."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 
-from api.answers import LOCATION, POLL_SECONDS, REPLAYED, RETRY_AFTER, problems
-from api.parts import AppParts, CurrentTenant
-from api.schemas import Item, ItemPage, Job, JobPage, job_path
-from jobs import styles
-from jobs.checks import check_request
-from jobs.controls import cancel
-from jobs.enqueue import enqueue, find_replay
-from jobs.queries import find_job, item_page, job_page, job_status
+from api.answers import JOB_HEADERS, LOCATION, POLL_SECONDS, REPLAYED, TAGGED, job_answer, problems
+from api.control_schemas import JobPreview
+from api.enqueueing import check, enqueue_request
+from api.parts import AppParts, CurrentTenant, Parts
+from api.schemas import Item, ItemPage, Job, JobPage
+from api.tags import is_known, quoted, wait_seconds
+from jobs.queries import JobStatus, find_job, item_page, job_page, job_status
 from jobs.recipes import JobRequest
 from jobs.states import ItemState, JobState
+from jobs.tenants import Tenant
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 MAX_ITEM_NO = 2**31 - 1
 IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,255}$"
+LOOK_SECONDS = 0.5  # between two looks of a caller that waits
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(pattern=IDEMPOTENCY_KEY, description="Makes it safe to send a request again: one key, one job."),
+]
 
 
 @router.post(
     "",
     status_code=202,
-    responses={202: {"headers": LOCATION | RETRY_AFTER | REPLAYED}, **problems(400, 413, 422, 503)},
+    responses={
+        200: {"model": JobPreview, "description": "With `validate_only`: what would be enqueued. Nothing was."},
+        202: {"headers": LOCATION | REPLAYED | JOB_HEADERS},
+        **problems(400, 409, 413, 422, 503),
+    },
 )
 def create_job(
     parts: AppParts,
     tenant: CurrentTenant,
     response: Response,
     request: Annotated[JobRequest, Body()],
-    idempotency_key: Annotated[
-        str | None,
-        Header(pattern=IDEMPOTENCY_KEY, description="Makes it safe to send a request again: one key, one job."),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Enqueue a job: one recipe for every picture of a source."""
-    with parts.database.reading() as session:
-        job = find_replay(session, tenant, request, idempotency_key)
-        style = styles.find(session, tenant, request.recipe.style)
-    replayed = job is not None
-    if job is None:
-        checked = check_request(request, tenant, shelf=parts.shelf, storages=parts.storages, style=style)
-        with parts.database.transaction() as session:
-            enqueued = enqueue(session, checked, tenant, settings=parts.settings, idempotency_key=idempotency_key)
-        job, replayed = enqueued.job, enqueued.replayed
-    if not replayed:
-        parts.doorbell.ring("plan", job.queue)
-    response.headers["Location"] = job_path(job.id)
-    if replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return _job(parts, tenant, response, job.id)
+    if request.validate_only:
+        preview = JobPreview.of(check(parts, tenant, request))
+        return JSONResponse(preview.model_dump(mode="json"))  # type: ignore[return-value]  # another status and body
+    return enqueue_request(parts, tenant, response, request, idempotency_key)
 
 
 @router.get("", responses=problems(422, 503))
@@ -72,10 +70,41 @@ def list_jobs(
     return JobPage(data=data, next_cursor=str(data[-1].id) if page.more else None)
 
 
-@router.get("/{job_id}", responses={200: {"headers": RETRY_AFTER}, **problems(404, 422, 503)})
-def get_job(parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID) -> Job:
-    """Look at a job: its state, counts that add up, rate and estimated end."""
-    return _job(parts, tenant, response, job_id)
+@router.get(
+    "/{job_id}",
+    responses={
+        200: {"headers": JOB_HEADERS},
+        304: {"description": "The job is still as the caller knows it.", "headers": TAGGED},
+        **problems(404, 422, 503),
+    },
+)
+async def get_job(
+    parts: AppParts,
+    tenant: CurrentTenant,
+    request: Request,
+    response: Response,
+    job_id: uuid.UUID,
+    if_none_match: Annotated[str | None, Header(description="`ETag` of the answer before.")] = None,
+    prefer: Annotated[
+        str | None,
+        Header(description="`wait=N`: with If-None-Match, wait up to N ≤ 30 seconds for a change before answering."),
+    ] = None,
+) -> Job:
+    """Look at a job: its state, counts that add up, rate and estimated end.
+
+    Equal tags mean that nothing but the progress can have changed.
+    """
+    status = await run_in_threadpool(_look, parts, tenant, job_id)
+    seconds = wait_seconds(prefer)
+    if seconds and is_known(status.tag, if_none_match):
+        with parts.watchers.place() as free:
+            if free:
+                response.headers["Preference-Applied"] = f"wait={seconds}"
+                status = await _changed(parts, tenant, request, status, seconds)
+    if is_known(status.tag, if_none_match):
+        headers = {"ETag": quoted(status.tag), "Retry-After": str(POLL_SECONDS)}
+        return Response(status_code=304, headers=headers | dict(response.headers))  # type: ignore[return-value]
+    return job_answer(response, status)
 
 
 @router.get("/{job_id}/items", responses=problems(404, 422, 503))
@@ -99,30 +128,19 @@ def list_items(
     return ItemPage(data=data, next_after=data[-1].item_no if page.more else None)
 
 
-@router.post(
-    "/{job_id}/cancel",
-    status_code=202,
-    responses={
-        200: {"model": Job, "description": "Too late: the job is finishing or has ended, and stays as it is."},
-        202: {"headers": RETRY_AFTER},
-        **problems(404, 413, 422, 503),
-    },
-)
-def cancel_job(parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID) -> Job:
-    """Cancel a job: what has settled stays, what is pending gets cancelled. Safe to repeat."""
-    with parts.database.transaction() as session:
-        status, cancelling = cancel(session, tenant, job_id)
-    if cancelling:
-        parts.doorbell.ring("plan", status.job.queue)
-        response.headers["Retry-After"] = str(POLL_SECONDS)
-    else:
-        response.status_code = 200
-    return Job.of(status)
-
-
-def _job(parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID) -> Job:
+def _look(parts: Parts, tenant: Tenant, job_id: uuid.UUID) -> JobStatus:
     with parts.database.reading() as session:
-        status = job_status(session, tenant, job_id)
-    if status.job.state is not JobState.ENDED:
-        response.headers["Retry-After"] = str(POLL_SECONDS)
-    return Job.of(status)
+        return job_status(session, tenant, job_id)
+
+
+async def _changed(parts: Parts, tenant: Tenant, request: Request, known: JobStatus, seconds: int) -> JobStatus:
+    """Return the job as soon as it is another than a caller knows, or as it is after so many seconds."""
+    looks = int(seconds / LOOK_SECONDS)
+    status = known
+    while looks and status.tag == known.tag and status.job.state is not JobState.ENDED:
+        await parts.watchers.pause(LOOK_SECONDS)
+        if parts.watchers.stopping or await request.is_disconnected():
+            break
+        status = await run_in_threadpool(_look, parts, tenant, known.job.id)
+        looks -= 1
+    return status

@@ -6,9 +6,10 @@ import inspect
 
 import click
 
+from restyle.commands.controls import cancel, change, pause, resume, retry
 from restyle.commands.demo import demo
 from restyle.commands.enqueue import enqueue
-from restyle.commands.jobs import cancel, items, jobs
+from restyle.commands.jobs import items, jobs
 from restyle.commands.launch import api, keys, migrate, tenants, worker
 from restyle.commands.results import errors, results
 from restyle.commands.styles import styles
@@ -17,7 +18,8 @@ from restyle.commands.watch import watch
 
 SECTIONS = {
     "Try it": (demo, up),
-    "Use it": (enqueue, watch, jobs, items, results, errors, cancel, styles),
+    "Use it": (enqueue, watch, jobs, items, results, errors, styles),
+    "Control it": (pause, resume, cancel, change, retry),
     "Deploy it": (api, worker, migrate, tenants, keys),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import click
 from rich.console import Console
 
 from restyle.client import Client
-from restyle.commands.options import api_option, json_option, mistakes_in
+from restyle.commands.options import MomentText, api_option, json_option, mistakes_in
 from restyle.commands.watch import follow
 from restyle.exits import Exit
 from restyle.sources import (
@@ -68,6 +69,12 @@ from restyle.summary import print_job, print_json
     show_default=True,
     help="What a manifest row that names no picture does: fail the job before it starts, or be skipped and reported.",
 )
+@click.option("--max-workers", type=click.IntRange(1), help="Most workers at the same time. [default: no limit]")
+@click.option("--not-before", type=MomentText(), help="Nothing runs earlier, such as 2026-12-01T22:00.")
+@click.option("--deadline", type=MomentText(), help="From then on it is stopped, and ends as expired.")
+@click.option("--confirm", is_flag=True, help="Wait, paused, once the items are counted: restyle resume lets it run.")
+@click.option("--retain-days", type=click.IntRange(1, 3650), help="Days after its end for which it is remembered.")
+@click.option("--validate-only", is_flag=True, help="Only check the request, and show what would be enqueued.")
 @click.option("--key", "idempotency_key", help="Idempotency key: the same line with the same key is the same job.")
 @click.option("--watch", is_flag=True, help="Stay and show the progress until the job has ended.")
 @api_option
@@ -82,6 +89,12 @@ def enqueue(
     output: str | None,
     priority: int,
     on_bad_row: str,
+    max_workers: int | None,
+    not_before: str | None,
+    deadline: str | None,
+    confirm: bool,
+    retain_days: int | None,
+    validate_only: bool,
     idempotency_key: str | None,
     watch: bool,
     client: Client,
@@ -93,6 +106,7 @@ def enqueue(
       restyle enqueue --source s3://shop/catalogue/ --style look.jpg --watch
       restyle enqueue --source ./photos --style autumn --set strength=0.7 --format webp
       restyle enqueue --source spring.csv --style look.jpg --on-bad-row skip --json
+      restyle enqueue --source s3://shop/catalogue/ --style autumn --confirm --not-before 2026-12-01T22:00
 
     Local paths work when the service runs on this machine and allows them (restyle up --allow FOLDER).
 
@@ -111,7 +125,19 @@ def enqueue(
         "quality": quality,
     }
     output_url = url_of(output, folder=True) if output else None
-    request = {"recipe": recipe, "source": wanted, "output_url": output_url, "priority": priority}
+    request = {
+        "recipe": recipe,
+        "source": wanted,
+        "output_url": output_url,
+        "priority": priority,
+        "max_workers": max_workers,
+        "not_before_at": not_before,
+        "deadline_at": deadline,
+        "require_confirmation": confirm,
+        "retention": {"days": retain_days} if retain_days else None,
+    }
+    if validate_only:
+        return _show_preview(client.validate(request), as_json=as_json)
     job = client.enqueue(request, idempotency_key)
     if watch:
         Console(stderr=True).print(f"job {job['id']}", highlight=False)
@@ -122,6 +148,15 @@ def enqueue(
     console = Console()
     print_job(console, job)
     console.print(f"\nrestyle watch {job['id']}", highlight=False)
+    return Exit.SUCCEEDED
+
+
+def _show_preview(preview: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        print_json(preview)
+    else:
+        click.echo("the request is in order; nothing was enqueued")
+        click.echo(json.dumps(preview["recipe"], ensure_ascii=False))
     return Exit.SUCCEEDED
 
 

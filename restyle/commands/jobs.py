@@ -1,17 +1,16 @@
-"""`restyle jobs`, `restyle items`, `restyle cancel`: look at jobs, and stop one."""
+"""`restyle jobs`, `restyle items`: look at jobs and their items."""
 
 from __future__ import annotations
 
 from itertools import islice
 
 import click
-from rich.console import Console
 
 from restyle.client import Client
 from restyle.commands.options import ITEM_STATES, JOB_STATES, api_option, json_option
 from restyle.exits import Exit
 from restyle.shapes import Item
-from restyle.summary import one_line, place, print_job, print_json, print_table
+from restyle.summary import one_line, place, print_json, print_table
 
 
 @click.command()
@@ -65,22 +64,3 @@ def _row(item: Item) -> tuple[object, ...]:
     reason = f"{error['code']}: {error['message']}" if error else None
     result = item["output_url"]
     return item["item_no"], item["state"], place(item["source_url"]), result and place(result), reason
-
-
-@click.command()
-@click.argument("job_id")
-@api_option
-@json_option
-def cancel(job_id: str, client: Client, as_json: bool) -> int:
-    """Stop a job. What is on a device settles; what is pending is cancelled; results so far stay.
-
-    Example:
-      restyle cancel 0198c5a2-7d3e-7000-8000-1b2c3d4e5f60
-
-    """
-    job = client.cancel(job_id)
-    if as_json:
-        print_json(job)
-    else:
-        print_job(Console(), job)
-    return Exit.SUCCEEDED

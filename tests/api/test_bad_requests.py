@@ -45,6 +45,8 @@ CASES: dict[str, tuple[str, Any, str, str]] = {
     "field of the recipe": ("recipe.strength", 1, "recipe.strength", "invalid_request"),
     "field of the source": ("source.recursive", True, "source.recursive", "invalid_request"),
     "priority": ("priority", 1000, "priority", "invalid_request"),
+    "moment as a number": ("deadline_at", 4102444800, "deadline_at", "invalid_request"),
+    "moment without an offset": ("not_before_at", "2030-01-01T00:00:00", "not_before_at", "invalid_request"),
     "no source": ("source", None, "source", "invalid_request"),
     "source's type": ("source.type", "folder", "source.type", "invalid_request"),
     "source without a type": ("source", {"url": OWN}, "source.type", "invalid_request"),

@@ -31,6 +31,9 @@ CONFIGURATION = """
 include-path-regex = "/v1/jobs/"
 parameters = {{ job_id = "{job_id}" }}
 [[operations]]
+include-path = "/v1/jobs/{{job_id}}/events"
+headers = {{ Accept = "application/json" }}
+[[operations]]
 include-path-regex = "/v1/styles/"
 parameters = {{ name = "warm" }}
 [[operations]]

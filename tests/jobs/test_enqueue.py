@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobs.database import Database
+
+MOMENT = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
 
 
 @pytest.fixture
@@ -67,7 +70,9 @@ def request_for(tmp_path: Path, **changes: Any) -> JobRequest:
 
 def checked(tmp_path: Path, tenant: Tenant, *, card: dict[str, Any] | None = None, **changes: Any) -> CheckedRequest:
     shelf = shelf_of(tmp_path, **card or {})
-    return check_request(request_for(tmp_path, **changes), tenant, shelf=shelf, storages=Storages(), style=None)
+    return check_request(
+        request_for(tmp_path, **changes), tenant, shelf=shelf, storages=Storages(), style=None, moment=MOMENT
+    )
 
 
 def test_the_row_of_a_job_is_complete(database: Database, settings: Settings, tenant: Tenant, tmp_path: Path) -> None:
@@ -108,7 +113,9 @@ def test_the_fingerprint_follows_what_changes_pixels_and_nothing_else(
             style = make_style(session, name)
             request = request_for(tmp_path, recipe={"model": "tint", "style": "look"})
             shelf = shelf_of(tmp_path, needs_style=True)
-            others.add(check_request(request, tenant, shelf=shelf, storages=Storages(), style=style).fingerprint)
+            others.add(
+                check_request(request, tenant, shelf=shelf, storages=Storages(), style=style, moment=MOMENT).fingerprint
+            )
     assert len(others | {plain}) == 6
 
 

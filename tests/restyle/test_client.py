@@ -8,10 +8,10 @@ import uuid
 
 import pytest
 
-from jobs.records import JobRecord
+from jobs.moves import move
 from jobs.states import ItemState, JobOutcome, JobState
 from restyle import Client, RestyleError
-from tests.factories import make_job, make_results
+from tests.factories import make_job, make_recipe, make_results
 from tests.restyle.answers import answering
 from tests.restyle.conftest import PNG, RunningApi
 
@@ -99,6 +99,62 @@ def test_models_are_listed_with_their_parameters(client: Client) -> None:
     assert "strength" in client.models()[0]["parameters"]
 
 
+def test_a_job_is_paused_changed_and_resumed(running_api: RunningApi, client: Client) -> None:
+    job_id = client.enqueue(request(running_api))["id"]
+
+    assert client.pause(job_id)["state"] == "paused"
+    assert client.change(job_id, {"priority": 9})["priority"] == 9
+    assert client.resume(job_id)["state"] == "planning"
+    assert [event["kind"] for event in client.events(job_id)] == [
+        *("job.enqueued", "job.paused", "job.changed", "job.planning"),
+    ]
+
+
+def test_a_request_can_be_checked_alone(running_api: RunningApi, client: Client) -> None:
+    assert client.validate(request(running_api))["recipe"]["parameters"] == {"strength": 1.0}
+    assert list(client.jobs()) == []
+
+
+def test_what_failed_is_counted_and_retried(running_api: RunningApi, client: Client) -> None:
+    with running_api.database.transaction() as session:
+        recipe = make_recipe(model="plain", style=None)
+        columns = {"outcome": JobOutcome.PARTIAL, "output_url": f"file://{running_api.pictures}/out/"}
+        job = make_job(session, state=JobState.ENDED, items=3, recipe=recipe, **columns)
+        make_results(session, job, [0, 2])
+        make_results(session, job, [1], ItemState.FAILED)
+
+    assert client.count_retry(str(job.id)) == 1
+    child = client.retry(str(job.id), {"recipe": {"parameters": {"strength": 0.5}}})
+    assert (child["parent_job_id"], child["recipe"]["parameters"]) == (str(job.id), {"strength": 0.5})
+
+
+def test_a_bulk_call_goes_on_until_every_job_was_changed(
+    running_api: RunningApi, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.bulk.BATCH_JOBS", 2)
+    with running_api.database.transaction() as session:
+        for _ in range(5):
+            make_job(session)
+    asked = {"action": "pause", "filter": {}}
+
+    assert client.count_bulk(asked) == 5
+    assert client.bulk(asked) == 5
+    assert client.bulk(asked) == 0
+
+
+def test_waiting_asks_for_news_only() -> None:
+    job = b'{"state": "running"}'
+    ended = b'{"state": "ended", "outcome": "succeeded"}'
+    answers = (200, {"ETag": '"1-0-0"'}, job), (304, {"ETag": '"1-0-0"'}, b""), (200, {"ETag": '"2-0-0"'}, ended)
+    seen: list[str] = []
+    with answering(*answers) as (url, heard), Client(url) as waiting:
+        waiting.wait(str(uuid.uuid4()), on_progress=lambda found: seen.append(found["state"]))
+
+    assert seen == ["running", "running", "ended"]
+    assert [headers.get("If-None-Match") for _, headers in heard] == [None, '"1-0-0"', '"1-0-0"']
+    assert heard[1][1]["Prefer"] == "wait=15", "half of what the client waits for an answer"
+
+
 def test_cancelling_moves_a_job(running_api: RunningApi, client: Client) -> None:
     job = client.enqueue(request(running_api))
 
@@ -113,8 +169,8 @@ def test_waiting_returns_the_ended_job_and_tells_of_its_progress(running_api: Ru
     def end_it_when_seen(found: object) -> None:
         seen.append(client.job(str(job.id))["state"])
         with running_api.database.transaction() as session:
-            record = session.get_one(JobRecord, job.id)
-            record.state, record.outcome = JobState.ENDED, JobOutcome.PARTIAL
+            move(session, job.id, JobState.FINISHING)
+            move(session, job.id, JobState.ENDED, outcome=JobOutcome.PARTIAL)
 
     ended = client.wait(str(job.id), on_progress=end_it_when_seen)
 

@@ -24,7 +24,7 @@ from jobs.states import ItemState, JobOutcome, JobState
 from jobs.storage import Storages
 from restyle import Client
 from restyle.__main__ import run
-from tests.factories import make_job, make_results
+from tests.factories import make_job, make_recipe, make_results
 from tests.restyle.answers import answering
 from tests.restyle.conftest import PNG, RunningApi
 
@@ -209,6 +209,77 @@ def test_cancelling_says_so(running_api: RunningApi, shell: Shell) -> None:
     assert "cancelling" in shell("cancel", job["id"]).out
 
 
+def test_a_job_is_paused_changed_resumed_and_drained(running_api: RunningApi, shell: Shell) -> None:
+    (job,) = shell("enqueue", "--source", running_api.pictures, "--model", "plain", "--json").json
+
+    said = shell("pause", job["id"])
+    assert "paused" in said.out
+    assert "resume" in said.out, "it says how it goes on"
+    (changed,) = shell("change", job["id"], "--priority", "7", "--deadline", "2100-01-01T00:00Z", "--json").json
+    assert (changed["priority"], changed["deadline_at"]) == (7, "2100-01-01T00:00:00Z")
+    (again,) = shell("change", job["id"], "--deadline", "none", "--json").json
+    assert again["deadline_at"] is None
+    assert [found["state"] for found in shell("resume", job["id"], "--json").json] == ["planning"]
+    assert [found["cancel_mode"] for found in shell("cancel", job["id"], "--mode", "drain", "--json").json] == ["drain"]
+    refused = shell("pause", job["id"])
+    assert refused.code == 2
+    assert "the job is cancelling" in refused.err
+
+
+def test_what_a_job_is_enqueued_with_is_kept(running_api: RunningApi, shell: Shell) -> None:
+    line = ("enqueue", "--source", running_api.pictures, "--model", "plain", "--json", "--max-workers", "3")
+    times = ("--not-before", "2099-01-01T00:00Z", "--deadline", "2100-01-01T00:00Z")
+
+    (preview,) = shell(*line, *times, "--confirm", "--retain-days", "30", "--validate-only").json
+    assert preview["valid"] is True
+    assert shell("jobs", "--json").json == []
+    (job,) = shell(*line, *times, "--confirm", "--retain-days", "30").json
+    for found in (preview, job):
+        assert (found["max_workers"], found["require_confirmation"]) == (3, True)
+        assert (found["not_before_at"], found["deadline_at"]) == ("2099-01-01T00:00:00Z", "2100-01-01T00:00:00Z")
+        assert found["retention"] == {"days": 30, "outputs": "keep"}
+
+
+def test_what_failed_is_retried_by_one_line(running_api: RunningApi, shell: Shell) -> None:
+    with running_api.database.transaction() as session:
+        recipe = make_recipe(model="plain", style=None)
+        columns = {"outcome": JobOutcome.PARTIAL, "output_url": f"file://{running_api.pictures}/out/"}
+        job = make_job(session, state=JobState.ENDED, items=3, recipe=recipe, **columns)
+        make_results(session, job, [0])
+        make_results(session, job, [1, 2], ItemState.FAILED)
+
+    assert "2 items" in shell("retry", job.id, "--dry-run").out
+    (child,) = shell("retry", job.id, "--state", "failed", "--set", "strength=0.5", "--json").json
+    assert child["parent_job_id"] == str(job.id)
+    assert child["recipe"]["parameters"] == {"strength": 0.5}
+    said = shell("retry", job.id, "--error-code", "no_such")
+    assert (said.code, "choose others" in said.err) == (2, True)
+
+
+def test_many_jobs_are_controlled_by_one_line(running_api: RunningApi, shell: Shell) -> None:
+    with running_api.database.transaction() as session:
+        for priority in (-1, 0, 1):
+            make_job(session, priority=priority)
+
+    assert "2 jobs fit" in shell("pause", "--all", "--priority-below", "1", "--dry-run").out
+    assert shell("pause", "--all", "--priority-below", "1", "--json").json == [{"changed": 2}]
+    assert shell("cancel", "--all", "--state", "paused", "--json").json == [{"changed": 2}]
+    assert shell("resume", "--all", "--json").json == [{"changed": 0}]
+
+
+def test_a_paused_job_says_why_while_it_is_watched(running_api: RunningApi) -> None:
+    with running_api.database.transaction() as session:
+        reason = {"code": "too_many_failures", "message": "60 of 100 items failed"}
+        job_id = str(make_job(session, state=JobState.PAUSED, items=2, pause_reason=reason).id)
+    command = [sys.executable, "-m", "restyle", "watch", job_id, "--api", running_api.url]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert "paused: 60 of 100 items failed" in watching.stderr.readline()
+        watching.send_signal(signal.SIGINT)
+        watching.communicate(timeout=20)
+
+
 def test_a_refused_request_is_exit_code_2_with_the_remedy(running_api: RunningApi, shell: Shell) -> None:
     said = shell("enqueue", "--source", running_api.pictures, "--model", "plain", "--set", "strength=7")
 
@@ -239,6 +310,13 @@ def test_an_api_that_cannot_be_reached_is_exit_code_1_and_one_line(lonely_shell:
         ("enqueue", "--source", "docs", "--style", "pyproject.toml"),
         ("enqueue", "--source", "docs", "--style", "missing/look.jpg"),
         ("enqueue", "--source", "docs", "--format", "bmp"),
+        ("enqueue", "--source", "docs", "--deadline", "tomorrow"),
+        ("pause",),
+        ("pause", "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60", "--all"),
+        ("cancel", "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60", "--state", "paused"),
+        ("cancel", "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60", "--mode", "soon"),
+        ("change", "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60"),
+        ("retry", "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60", "--state", "pending"),
         ("styles", "add", "autumn", "pyproject.toml"),
         ("jobs", "--api", "localhost:8000"),
         ("demo", "--catalogue", "nowhere"),

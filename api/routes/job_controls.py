@@ -1,0 +1,137 @@
+"""What a person may ask of jobs that exist: pause, resume, cancel, change, retry; one job, or many at once."""
+
+from __future__ import annotations
+
+import http
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, HTTPException, Response
+from fastapi.responses import JSONResponse
+
+from api.answers import JOB_HEADERS, LOCATION, REPLAYED, job_answer, problems
+from api.control_schemas import BulkReport, Matched
+from api.enqueueing import check, enqueue_request
+from api.parts import AppParts, CurrentTenant, Parts
+from api.routes.jobs import IdempotencyKey
+from api.schemas import Job
+from api.tags import versions_of
+from jobs import controls
+from jobs.bulk import do_in_bulk
+from jobs.queries import find_job
+from jobs.requests import BulkRequest, CancelRequest, JobChanges, RetryRequest
+from jobs.retrying import child_request
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+RINGS = 8  # workers woken at once
+
+
+@router.post("/bulk", responses=problems(400, 413, 422, 503))
+def control_in_bulk(parts: AppParts, tenant: CurrentTenant, request: Annotated[BulkRequest, Body()]) -> BulkReport:
+    """Pause, resume or cancel every job that fits a filter; up to 100 in one call, the oldest first."""
+    with parts.database.transaction() as session:
+        done = do_in_bulk(session, tenant, request)
+    for queue in done.queues:
+        _ring(parts, queue)
+    return BulkReport(matched=done.matched, changed=done.changed, more=done.more)
+
+
+@router.api_route("/bulk", methods=["GET", "PATCH"], include_in_schema=False)
+def refuse_bulk_as_job() -> None:
+    """Say that only POST is allowed: without this, `bulk` would be taken for a job's id."""
+    raise HTTPException(http.HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+@router.patch("/{job_id}", responses={200: {"headers": JOB_HEADERS}, **problems(400, 404, 409, 412, 413, 422, 503)})
+def change_job(
+    parts: AppParts,
+    tenant: CurrentTenant,
+    response: Response,
+    job_id: uuid.UUID,
+    changes: Annotated[JobChanges, Body()],
+    if_match: Annotated[
+        str | None, Header(description="`ETag` of the job as the caller knows it; its counts may have moved on.")
+    ] = None,
+) -> Job:
+    """Change how a job is run while it has not ended. The next claim obeys it."""
+    with parts.database.transaction() as session:
+        status = controls.change(session, tenant, job_id, changes, versions=versions_of(if_match))
+    _ring(parts, status.job.queue)
+    return job_answer(response, status)
+
+
+@router.post("/{job_id}/pause", responses={200: {"headers": JOB_HEADERS}, **problems(404, 409, 413, 422, 503)})
+def pause_job(parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID) -> Job:
+    """Pause a job: nothing more of it starts. A source that is being read is read on. Safe to repeat."""
+    with parts.database.transaction() as session:
+        return job_answer(response, controls.pause(session, tenant, job_id))
+
+
+@router.post("/{job_id}/resume", responses={200: {"headers": JOB_HEADERS}, **problems(404, 409, 413, 422, 503)})
+def resume_job(parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID) -> Job:
+    """Let a paused job go on, or confirm one that waits for that. Safe to repeat."""
+    with parts.database.transaction() as session:
+        status = controls.resume(session, tenant, job_id)
+    _ring(parts, status.job.queue)
+    return job_answer(response, status)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    status_code=202,
+    responses={
+        200: {"model": Job, "description": "Too late: the job is finishing or has ended, and stays as it is."},
+        202: {"headers": JOB_HEADERS},
+        **problems(400, 404, 413, 422, 503),
+    },
+)
+def cancel_job(
+    parts: AppParts,
+    tenant: CurrentTenant,
+    response: Response,
+    job_id: uuid.UUID,
+    request: Annotated[CancelRequest | None, Body()] = None,
+) -> Job:
+    """Cancel a job: what has settled stays, what is pending gets cancelled. Safe to repeat."""
+    mode = (request or CancelRequest()).mode
+    with parts.database.transaction() as session:
+        status, cancelling = controls.cancel(session, tenant, job_id, mode=mode)
+    if cancelling:
+        parts.doorbell.ring("plan", status.job.queue)
+    else:
+        response.status_code = 200
+    return job_answer(response, status)
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    responses={
+        200: {"model": Matched, "description": "With `dry_run`: how many items would be tried again."},
+        202: {"headers": LOCATION | REPLAYED | JOB_HEADERS},
+        **problems(400, 404, 409, 413, 422, 503),
+    },
+)
+def retry_job(
+    parts: AppParts,
+    tenant: CurrentTenant,
+    response: Response,
+    job_id: uuid.UUID,
+    request: Annotated[RetryRequest | None, Body()] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Job:
+    """Try items of an ended job again, as a new job whose pictures go to the same places."""
+    asked = request or RetryRequest()
+    with parts.database.reading() as session:
+        child = child_request(find_job(session, tenant, job_id), asked)
+    if asked.dry_run:
+        matched = Matched(matched=check(parts, tenant, child).retried_count or 0)
+        return JSONResponse(matched.model_dump())  # type: ignore[return-value]  # another status and body
+    return enqueue_request(parts, tenant, response, child, idempotency_key)
+
+
+def _ring(parts: Parts, queue: str) -> None:
+    """Wake workers, so that a change acts now rather than at their next look."""
+    parts.doorbell.ring("plan", queue)
+    parts.doorbell.ring("work", queue, times=RINGS)
