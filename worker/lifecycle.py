@@ -39,8 +39,9 @@ from worker.webhook_sender import WebhookSender
 log = structlog.get_logger(__name__)
 
 MAINTENANCE_SECONDS = 10.0
+PRESENCE_SECONDS = 2.0  # for the first claim to carry the presence; a later heartbeat writes it otherwise
 CALLS_SECONDS = 0.5  # longest wait, when stopping, for calls to webhooks; what is not answered is sent again
-STOP_SECONDS = 3.0  # to encode, write and settle what the device has done; what is not done then is given back
+STOP_SECONDS = 2.5  # to encode, write and settle what the device has done; what is not done then is given back
 GIVE_BACK_SECONDS = 1.0  # for the database to take it; then the leases expire
 
 
@@ -110,6 +111,7 @@ class WorkerProcess:
         """Start every thread."""
         for thread in (self._settler, self._heartbeat, self._control, self._watch, self._presence):
             thread.start()
+        self._presence.wait_until_tried(PRESENCE_SECONDS)
         for loop in (*self._loops.values(), self._sending):
             loop.start()
         log.info("worker_ready", worker_id=str(self.worker_id), device=str(self._device), queue=self._settings.queue)
@@ -137,8 +139,8 @@ class WorkerProcess:
         self._runner.wind_down()  # for a shard that was claimed while the loop was being stopped
         settled = self._settler.wait_until_idle(GIVE_BACK_SECONDS)
         self._let_job_go()
-        self._heartbeat.stop()
         self._sending.join(CALLS_SECONDS)
+        self._heartbeat.stop()
         self._control.stop()
         self._presence.stop()
         log.info(

@@ -64,6 +64,7 @@ class Presence(Vital):
         self._on_change = on_change
         self._on_rescue = on_rescue
         self._present = threading.Event()
+        self._tried = threading.Event()
         self._stop_asked = threading.Event()
 
     @property
@@ -71,12 +72,19 @@ class Presence(Vital):
         """What leases carry: None while nobody could see this process die."""
         return self._key if self._present.is_set() else None
 
+    def wait_until_tried(self, timeout_seconds: float) -> None:
+        """Wait for the first try, so that the first claim carries the key already."""
+        self._tried.wait(timeout_seconds)
+
     def stop(self) -> None:
         self._stop_asked.set()
 
     def _run(self) -> None:
-        if self._database.engine.dialect.name != "postgresql":
-            return
+        if self._database.engine.dialect.name == "postgresql":
+            self._stay()
+        self._tried.set()
+
+    def _stay(self) -> None:
         failures = 0
         while not self._stop_asked.is_set():
             try:
@@ -90,6 +98,7 @@ class Presence(Vital):
                 return
             except Exception as error:  # noqa: BLE001  # whatever the database does, the next connection tries again
                 log.info("presence_lost", error=str(error))
+                self._tried.set()
                 failures += 1
             if failures > 1:  # the first reconnection comes at once, and nobody notices
                 self._leave()
@@ -103,6 +112,7 @@ class Presence(Vital):
                 raise PresenceInDoubt("connections are shared, as by a transaction pooler")
         if not self._present.is_set():
             self._present.set()
+            self._tried.set()
             self._on_change()
 
     def _leave(self) -> None:

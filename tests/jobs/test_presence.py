@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from jobs import leases, presence
+from jobs import claims, presence
+from jobs.claims import Claim
 from jobs.database import Database
-from jobs.leases import Claim
 from tests.factories import make_job
 
 WORKER = uuid.UUID(int=1 << 127 | 7)
@@ -35,7 +35,7 @@ def claim(database: Database) -> Claim:
 
 def next_claim(database: Database, key: int | None = KEY) -> Claim:
     with database.transaction() as session:
-        claimed = leases.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=600, presence_key=key)
+        claimed = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=600, presence_key=key)
     assert claimed is not None
     return claimed
 

@@ -120,6 +120,11 @@ class Faulty(http.server.BaseHTTPRequestHandler):
             self.answer(200, b"half", size=8)
         elif fault == "stall":
             self.answer(200, b"half", size=8, hold=True)
+        elif fault == "crawl":
+            self.answer(200, b"", size=10**6)
+            with contextlib.suppress(OSError):
+                while not self.server.hold.wait(0.02):  # type: ignore[attr-defined]
+                    self.wfile.write(b"x")
         elif fault == "huge":
             self.answer(200, b"", size=10**12)
         elif fault == "silent":
@@ -204,6 +209,16 @@ def test_a_broken_line_to_the_server_is_worth_another_try(faulty: Storage) -> No
     # What boto lets through from below it when encryption fails in the middle of a body.
     with pytest.raises(StorageError, match="did not answer") as failed, faulty._call("a.jpg"):
         raise urllib3.exceptions.SSLError("bad record")
+    assert failed.value.retryable
+
+
+def test_a_server_that_crawls_counts_as_one_that_does_not_answer(
+    faulty: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.storage_s3.OBJECT_SECONDS", 0.5)
+    monkeypatch.setattr("jobs.storage_s3.CHUNK_BYTES", 5)
+    with pytest.raises(StorageError, match="not read within") as failed:
+        faulty.read("crawl", max_bytes=10**6)
     assert failed.value.retryable
 
 

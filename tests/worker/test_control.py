@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import update
 from torch import Tensor
 
+from jobs.claims import Claim
 from jobs.database import Database
-from jobs.leases import Claim
 from jobs.records import JobRecord, ShardRecord
 from jobs.states import CancelMode, ItemState, JobState, ShardState
 from tests.worker.test_stream import SIZE, Bench, Invert, prepared

@@ -13,9 +13,9 @@ import torch
 from sqlalchemy import select
 from torch import Tensor
 
-from jobs import leases
+from jobs import claims
+from jobs.claims import Claim
 from jobs.database import Database
-from jobs.leases import Claim
 from jobs.records import ShardRecord
 from jobs.retries import POSTPONING
 from jobs.states import ItemState, ShardState
@@ -113,7 +113,7 @@ def test_a_picture_that_hangs_in_a_batch_is_found_by_the_next_attempt_and_fails_
 
     second = Watched(database, tmp_path, monkeypatch)  # as a process that was started anew
     with database.transaction() as session:
-        again = leases.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+        again = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
     assert again is not None, "the lease need not expire first"
     assert again.suspect
     feed(second, again, pipeline)
@@ -123,7 +123,7 @@ def test_a_picture_that_hangs_in_a_batch_is_found_by_the_next_attempt_and_fails_
 
     third = Watched(database, tmp_path, monkeypatch)
     with database.transaction() as session:
-        last = leases.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+        last = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
     if last is not None:  # what came behind the poison, unless it was settled before
         feed(third, last, pipeline)
         assert third.settler.wait_until_idle(60)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import select, text
 
-from jobs import leases, presence
+from jobs import claims, leases, presence
+from jobs.claims import Claim
 from jobs.database import Database
-from jobs.leases import Claim
 from jobs.records import ShardRecord
 from tests.factories import make_job
 from worker.presence import CONFIRM_SECONDS, Missed, Presence
@@ -55,7 +55,7 @@ class Fleet:
         with self.database.transaction() as session:
             make_job(session, items=1)
         with self.database.transaction() as session:
-            claim = leases.claim(session, worker_id=worker_id, queue="gpu", lease_seconds=600, presence_key=joined.key)
+            claim = claims.claim(session, worker_id=worker_id, queue="gpu", lease_seconds=600, presence_key=joined.key)
         assert claim is not None
         return joined, claim
 
@@ -89,7 +89,7 @@ def test_the_shard_of_a_worker_that_is_gone_is_free_long_before_its_lease_ends(f
     gone.stop()  # closes its connection, as the kernel does for a process that was killed
     assert fleet.rescued.get(timeout=WAIT_SECONDS) == "gpu"
     with fleet.database.transaction() as session:
-        rescued = leases.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=600)
+        rescued = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=600)
     assert rescued is not None
     assert rescued.lease.job_id == claim.lease.job_id
     assert rescued.suspect
