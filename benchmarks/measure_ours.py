@@ -13,7 +13,7 @@ from benchmarks.stack import DurablePostgres, System, session
 from tests.servers import Broker
 
 LOOK_SECONDS = 0.02
-IDLE_LOOKS = 200
+IDLE_LOOKS = 100
 LIMIT_SECONDS = 900.0
 WORKERS = 2
 COPY_BYTES = 1 << 20
@@ -36,10 +36,15 @@ class Ours:
     dead_tuples_per_item: float
     dead_tuples_per_item_everywhere: float
     worker_peak_mb: float
+    pickup_p95_ms: float
+    pickup_p95_ms_no_broker: float
 
 
-def measure(count: int, folder: Path, work: Path, postgres: DurablePostgres) -> Ours:
-    """Plan and drain a job of `count` items on Postgres; compare with COPY of the rows that came of it."""
+def measure(count: int, pickups: int, folder: Path, work: Path, postgres: DurablePostgres) -> Ours:
+    """Plan and drain a job of `count` items on Postgres; compare with COPY of the rows that came of it.
+
+    Then send `pickups` small jobs, and as many when the broker is gone.
+    """
     url = postgres.url(postgres.create_database())
     with Broker(folder) as broker, System(folder, url, broker, work, WORKERS, WORKER) as system:
         manifest = system.manifest("million", count)
@@ -53,6 +58,9 @@ def measure(count: int, folder: Path, work: Path, postgres: DurablePostgres) -> 
         _wait_for_end(system, job_id)
         idle = _latencies(system, job_id, IDLE_LOOKS)
         peak = max(worker.peak_mb() for worker in system.workers)
+        pickup = _pickup(system, pickups)
+        broker.stop()
+        silent = _pickup(system, pickups)
     with session(url) as connection:  # the workers are gone, so their statistics have arrived
         dead = _number(
             connection, "SELECT sum(n_dead_tup) FROM pg_stat_user_tables WHERE relname = ANY(%s)", ITEM_TABLES
@@ -72,21 +80,18 @@ def measure(count: int, folder: Path, work: Path, postgres: DurablePostgres) -> 
         dead_tuples_per_item=dead / count,
         dead_tuples_per_item_everywhere=all_dead / count,
         worker_peak_mb=peak,
+        pickup_p95_ms=pickup,
+        pickup_p95_ms_no_broker=silent,
     )
 
 
-def pickups(count: int, folder: Path, work: Path, postgres: DurablePostgres, *, broker_runs: bool) -> float:
+def _pickup(system: System, count: int) -> float:
     """Return the 95th percentile of milliseconds from a request to the first claim, of jobs sent to idle workers."""
-    url = postgres.url(postgres.create_database())
-    with Broker(folder) as broker, System(folder, url, broker, work, WORKERS, WORKER) as system:
-        manifest = system.manifest("one", 1)
-        system.api.wait_until_ended(system.enqueue(manifest, "warm"))
-        if not broker_runs:
-            broker.stop()
-        waits = []
-        for number in range(count):
-            job = system.api.wait_until_ended(system.enqueue(manifest, str(number)))
-            waits.append((_moment(job["started_at"]) - _moment(job["created_at"])).total_seconds() * 1000)
+    manifest = system.manifest("one", 1)
+    waits = []
+    for number in range(count):
+        job = system.api.wait_until_ended(system.enqueue(manifest, f"one-{number}"))
+        waits.append((_moment(job["started_at"]) - _moment(job["created_at"])).total_seconds() * 1000)
     return _p(95, waits)
 
 

@@ -41,7 +41,8 @@ def measure(peer: Peer, workers: str, count: int, folder: Path, postgres: Durabl
 
 
 def _measure(peer: Peer, workers: str, count: int, url: str) -> Drained:
-    act(peer, url, "prepare")
+    if peer.store == "postgres":
+        act(peer, url, "prepare")
     before = _wal_bytes(url) if peer.store == "postgres" else None
     enqueue_seconds = float(act(peer, url, "enqueue", str(count)))
     drain_seconds = _drain(peer, workers, url)

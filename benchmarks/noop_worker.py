@@ -23,6 +23,8 @@ MILLISECONDS = {"read": 1.2, "decode": 10.1, "model": 20.4, "encode": 8.9, "writ
 class NoopStream:
     """Takes the place of `worker.stream.Stream`."""
 
+    on_device = False  # nothing ever is
+
     def __init__(self, *parts: Any) -> None:
         [self._settler] = [part for part in parts if isinstance(part, Settler)]
 

@@ -39,8 +39,8 @@ class Amounts:
     every_setting: bool  # all ways to run a peer's workers, not the first one alone
 
 
-FULL = Amounts(items=1_000_000, peer_items=20_000, repeats=3, pickups=40, every_setting=True)
-QUICK = Amounts(items=100_000, peer_items=1_000, repeats=1, pickups=10, every_setting=False)
+FULL = Amounts(items=1_000_000, peer_items=20_000, repeats=3, pickups=30, every_setting=True)
+QUICK = Amounts(items=60_000, peer_items=500, repeats=1, pickups=8, every_setting=False)
 
 
 def run(amounts: Amounts, peers: Sequence[Peer]) -> Figures:
@@ -54,17 +54,13 @@ def run(amounts: Amounts, peers: Sequence[Peer]) -> Figures:
         work.mkdir()
         for number in range(amounts.repeats):
             _say(f"run {number + 1} of {amounts.repeats}: restyle, {amounts.items} items")
-            ours.append(measure_ours.measure(amounts.items, folder, work, postgres))
+            ours.append(measure_ours.measure(amounts.items, amounts.pickups, folder, work, postgres))
             for peer in peers:
                 if peer.name not in reasons:
                     _measure_peer(peer, amounts, folder, postgres, theirs, reasons)
-        _say("pickup of small jobs")
-        pickup = measure_ours.pickups(2 * amounts.pickups, folder, work, postgres, broker_runs=True)
-        silent = measure_ours.pickups(amounts.pickups, folder, work, postgres, broker_runs=False)
         with session(postgres.url("postgres")) as connection:
             server = str(connection.execute("SHOW server_version").fetchone()[0])  # type: ignore[index]
     figures = compare(ours, theirs)
-    figures |= {"pickup_p95_ms": pickup, "pickup_p95_ms_no_broker": silent}
     return figures | _conditions(amounts, server, theirs, reasons)
 
 
@@ -115,6 +111,8 @@ def compare(ours: Sequence[measure_ours.Ours], theirs: dict[str, list[Drained]])
         "status_p99_vs_idle": own("status_p99_ms") / own("status_idle_p99_ms"),
         "wal_bytes_vs_procrastinate": ratio(own("wal_bytes_per_item"), peer("procrastinate", "wal_bytes_per_item")),
         "dead_tuples_per_item": own("dead_tuples_per_item"),
+        "pickup_p95_ms": own("pickup_p95_ms"),
+        "pickup_p95_ms_no_broker": own("pickup_p95_ms_no_broker"),
     }
     figures["ours"] = {field.name: own(field.name) for field in dataclasses.fields(measure_ours.Ours)}
     figures["ours_runs"] = [dataclasses.asdict(each) for each in ours]
@@ -122,9 +120,7 @@ def compare(ours: Sequence[measure_ours.Ours], theirs: dict[str, list[Drained]])
     return figures
 
 
-def _conditions(
-    amounts: Amounts, server: str, theirs: dict[str, list[Drained]], reasons: dict[str, str]
-) -> Figures:
+def _conditions(amounts: Amounts, server: str, theirs: dict[str, list[Drained]], reasons: dict[str, str]) -> Figures:
     return {
         "missing": reasons,
         "versions": {peer.name: peer.version for peer in PEERS if peer.name in theirs}

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,11 @@ class System:
         self.workers = [BenchWorker(folder, self.settings, program) for _ in range(workers)]
 
     def __enter__(self) -> System:
-        with contextlib.ExitStack() as started:
-            for process in (self.api, *self.workers):
-                process.start()
+        processes = [self.api, *self.workers]
+        with contextlib.ExitStack() as started, ThreadPoolExecutor(len(processes)) as together:
+            for process in processes:
                 started.callback(process.kill)
+            list(together.map(lambda process: process.start(), processes))
             self._stop = started.pop_all().close
         return self
 
