@@ -30,13 +30,11 @@ class NoopStream:
 
     def feed(self, held: HeldLease, prepared: Prepared) -> None:
         """Let every item succeed."""
-        self._settler.open(held, len(held.claim.items))
         for item in held.claim.items:
+            if not held.begin(item.item_no):
+                return
             work = Work(held=held, item=item, prepared=prepared)
-            if held.wanted:
-                self.act(work)
-            else:
-                work.drop()
+            self.act(work)
             self._settler.inbox.put(work)
 
     def act(self, work: Work) -> None:
