@@ -1,9 +1,9 @@
 """Measures what dying costs: `python -m benchmarks.recovery [--kills N]`.
 
 Two workers of each system work on items of 20 ms; every few seconds one of them, chosen at random, gets SIGKILL with
-its whole process group, and another is started. Each system meets the same kills. Then its server is killed once: its
-broker, or Postgres by an immediate restart; this system loses both. A file outside every system, appended to by the
-items themselves, says what started and what took effect. `docs/benchmarks.md` says what each figure means.
+all its children, and another is started. Each system meets the same kills. Then its server is killed once: its broker,
+or Postgres by an immediate restart; this system loses both. A file outside every system, appended to by the items
+themselves, says what started and what took effect. `docs/benchmarks.md` says what each figure means.
 """
 
 from __future__ import annotations
@@ -235,11 +235,11 @@ def _table(figures: Figures) -> str:
     head = f"{'':22}{'lost':>7}{'twice':>7}{'ran twice':>11}{'p99 back':>10}{'never back':>12}{'redone/kill':>13}"
     lines = [head]
     for row in figures["systems"]:
-        back = row["recovery_p99_seconds"]
+        back, redone = row["recovery_p99_seconds"], row["items_recomputed_per_kill"]
         lines.append(
             f"{row['name']:22}{row['lost']:>7}{row['effects_twice']:>7}{row['bodies_twice']:>11}"
             f"{'–' if back is None else f'{back:.1f} s':>10}{row['never_resumed']:>12}"
-            f"{row['items_recomputed_per_kill']:>13.1f}{'  stalled' if row['stalled'] else ''}"
+            f"{'–' if redone is None else f'{redone:.1f}':>13}{'  stalled' if row['stalled'] else ''}"
         )
     return "\n".join([*lines, *(f"{name:22}not measured: {reason}" for name, reason in figures["missing"].items())])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,10 +120,12 @@ class System:
 
 
 def drop_dead(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Kill process groups that we started."""
+    """Kill processes that we started as sessions of their own, with all their children, as a lost machine would."""
     for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
+        for pid in [process.pid, *(int(path.name) for path in Path("/proc").glob("[0-9]*"))]:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if os.getsid(pid) == process.pid:
+                    os.kill(pid, signal.SIGKILL)
         process.wait()
 
 

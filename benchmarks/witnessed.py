@@ -13,13 +13,13 @@ class Line:
 
     letter: str  # S: started, E: took effect
     item: int
-    group: int  # process group
+    group: int  # session of processes: a worker with its children
     at: float  # seconds, of this machine's clock
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kill:
-    """The end of a worker's process group."""
+    """The end of a worker and all its children."""
 
     group: int
     at: float

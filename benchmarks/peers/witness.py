@@ -13,8 +13,8 @@ WORK_SECONDS = 0.02  # of an item, slept
 
 
 def say(letter: str, item: int) -> None:
-    """Append a line: what happened, to which item, in which process group, when."""
-    line = f"{letter} {item} {os.getpgrp()} {time.time():.6f}\n"
+    """Append a line: what happened, to which item, in which session of processes, when."""
+    line = f"{letter} {item} {os.getsid(0)} {time.time():.6f}\n"
     file = os.open(os.environ["BENCH_WITNESS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(file, line.encode())
