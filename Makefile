@@ -2,6 +2,7 @@
 #   make demo                                   restyle a sample catalogue on this machine
 #   make demo CATALOGUE=folder STYLE=picture    the same with your own pictures
 #   make test                                   all tests, against servers that they start themselves
+#   make bench                                  the queue beside its peers: benchmarks.queue and benchmarks.recovery
 #   make check                                  format, lint, types, import layers, deployment files
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := .venv/bin
 # pip's variable serves both installers: a folder of wheels, for example of torch for CPUs, which is far smaller.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
-.PHONY: demo test check check-deploy format docs venv constraints clean
+.PHONY: demo test bench check check-deploy format docs venv constraints clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/embedded.stamp
@@ -20,6 +21,10 @@ demo: .venv/embedded.stamp
 
 test: .venv/test.stamp
 	$(BIN)/python -m pytest
+
+bench: .venv/test.stamp .venv/peers.stamp
+	$(BIN)/python -m benchmarks.queue $(BENCH)
+	$(BIN)/python -m benchmarks.recovery
 
 check: .venv/test.stamp check-deploy
 	$(BIN)/ruff format --check .
@@ -44,7 +49,7 @@ venv: .venv/test.stamp
 # Pins of everything that the tests need, and so of every part. torch is named: its newer versions bring CUDA along.
 constraints: .venv/uv.stamp
 	printf '# Made by "make constraints" from pyproject.toml. One version of everything, for every install.\n' > $@.new
-	echo torch==$(TORCH) | $(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --extra test \
+	echo torch==$(TORCH) | $(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --extra test --extra peers \
 		pyproject.toml - | sed 's/+cpu$$//' >> $@.new
 	mv $@.new $@.txt
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import random
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from jobs.claimable import runnable
-from jobs.database import append, now, storable
+from jobs.database import append, clock, now, storable
 from jobs.errors import LeaseLost
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.retries import POSTPONING
@@ -116,10 +117,9 @@ def settle(
         LeaseLost: the lease is another's now. Nothing was recorded.
 
     """
-    moment = now(session)
-    added = {state: sum(result.state is state for result in results) for state in ItemState}
+    added = Counter(result.state for result in results)
     complete = settled_count() + len(results) == ShardRecord.item_count
-    state = session.scalar(
+    settled = session.execute(
         update(ShardRecord)
         .where(_held(lease))
         .values(
@@ -132,10 +132,11 @@ def settle(
             worker_id=case((complete, None), else_=ShardRecord.worker_id),
             lease_expires_at=case((complete, None), else_=ShardRecord.lease_expires_at),
         )
-        .returning(ShardRecord.state)
-    )
-    if state is None:
+        .returning(ShardRecord.state, clock(session))
+    ).one_or_none()
+    if settled is None:
         raise LeaseLost
+    state, moment = settled
     append(session, ResultRecord, [_result_row(lease, result, moment) for result in results])
     append(session, ItemErrorRecord, [_error_row(lease, failed, moment) for failed in failed_tries])
     return state is ShardState.ENDED

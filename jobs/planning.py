@@ -34,6 +34,8 @@ from jobs.storage import Storages
 log = structlog.get_logger(__name__)
 
 SHARD_ITEMS = 128  # small enough to share a small job, large enough that claims cost nothing beside the work
+LARGE_JOB_ITEMS = 128 * SHARD_ITEMS  # from here on there is enough to share: half the claims do
+LARGE_SHARD_ITEMS = 2 * SHARD_ITEMS
 CHUNK_ITEMS = 32 * SHARD_ITEMS  # per transaction
 CHUNK_ROWS = 2 * CHUNK_ITEMS  # rows read at most before what was found is committed
 BAD_ROWS_NAMED = 100  # in a job's error
@@ -205,10 +207,9 @@ class _Planner:
         first = job.planned_item_count
         end = first + len(entries)
         append(session, ItemRecord, self._item_rows(session, job.id, first, entries))
-        starts = range(first, end, SHARD_ITEMS)
         shards = [
-            _shard_row(job.id, job.planned_shard_count + number, start, min(start + SHARD_ITEMS, end))
-            for number, start in enumerate(starts)
+            _shard_row(job.id, shard_no, *run)
+            for shard_no, run in enumerate(_runs(first, end), start=job.planned_shard_count)
         ]
         append(session, ShardRecord, shards)
         job.planned_item_count = end
@@ -263,6 +264,15 @@ def _await_confirmation(session: Session, job: JobRecord) -> None:
     job.version += 1
     session.flush()
     events.record(session, job.tenant_id, job.id, "job.paused", actor="service", reason=reason)
+
+
+def _runs(first_item_no: int, end_item_no: int) -> Iterator[tuple[int, int]]:
+    """Divide items among shards: yield the first item of each and the one behind its last."""
+    while first_item_no < end_item_no:
+        size = SHARD_ITEMS if first_item_no < LARGE_JOB_ITEMS else LARGE_SHARD_ITEMS
+        behind = min(first_item_no + size, end_item_no)
+        yield first_item_no, behind
+        first_item_no = behind
 
 
 def _taken(session: Session, job_id: uuid.UUID, digests: list[bytes]) -> set[bytes]:

@@ -289,7 +289,8 @@ class ResultRecord(Record):
     settled_at: Mapped[datetime.datetime]
 
     __table_args__ = (
-        ForeignKeyConstraint(["job_id", "item_no"], ["items.job_id", "items.item_no"], ondelete="CASCADE"),
+        # No foreign key to `items`: its check locks the item's row for each result, and doubled the time of settling.
+        # Results are written for claimed items alone, and deleted before them.
         Index(
             "ix_results_troubled",
             "job_id",

@@ -221,8 +221,10 @@ class Postgres(Server):
         nobody = pwd.getpwnam("nobody")
         return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
-    def command(self) -> list[str]:
-        settings = {
+    @property
+    def settings(self) -> dict[str, str]:
+        """Postgres's own settings, by name."""
+        return {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
             "fsync": "off",
@@ -230,7 +232,9 @@ class Postgres(Server):
             "shared_buffers": "64MB",
             "max_connections": "100",
         }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+
+    def command(self) -> list[str]:
+        options = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
         return [str(self._programs / "postgres"), "-D", "data", *options]
 
     def probe(self) -> None:

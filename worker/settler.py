@@ -167,6 +167,7 @@ class Settler(Vital):
         account.results.clear()
         account.tries.clear()
         if complete:
+            self._end_job(lease)
             self.forget(held)
 
     def _record(self, account: _Account) -> bool:
@@ -184,9 +185,24 @@ class Settler(Vital):
             with self._database.transaction() as session:
                 failure_policy.enforce(session, lease.job_id)
         if ended:
-            with self._database.transaction() as session:
-                finishing = start_finishing(session, lease.job_id)
             log.info("shard_ended", job_id=str(lease.job_id), shard_no=lease.shard_no, attempt=lease.attempt)
-            if finishing:
-                self._on_job_complete(lease.job_id)
         return ended
+
+    def _end_job(self, ended: Lease) -> None:
+        """Let a lease's job finish if it has no open shard left.
+
+        While this worker has another lease of the job, that one's end is soon enough to ask. Where the database does
+        not answer, maintenance asks later.
+        """
+        job_id = ended.job_id
+        with self._changed:
+            if any(lease.job_id == job_id and lease != ended for lease in self._accounts):
+                return
+        try:
+            with self._database.transaction() as session:
+                finishing = start_finishing(session, job_id)
+        except AWAY as error:
+            log.warning("finish_unasked", job_id=str(job_id), error=str(error))
+            return
+        if finishing:
+            self._on_job_complete(job_id)

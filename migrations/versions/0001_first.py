@@ -335,12 +335,6 @@ def upgrade() -> None:
             "(state IN ('failed', 'rejected')) = (error_code IS NOT NULL)", name=op.f("ck_results_reason_when_failed")
         ),
         sa.CheckConstraint("state <> 'pending'", name=op.f("ck_results_settled")),
-        sa.ForeignKeyConstraint(
-            ["job_id", "item_no"],
-            ["items.job_id", "items.item_no"],
-            name=op.f("fk_results_job_id_item_no"),
-            ondelete="CASCADE",
-        ),
         sa.PrimaryKeyConstraint("job_id", "item_no", name=op.f("pk_results")),
     )
     op.create_index(

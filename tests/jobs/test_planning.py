@@ -386,3 +386,16 @@ def test_keys_collide_across_chunks_too(planner: Planner, monkeypatch: pytest.Mo
         "a.webp", "b.webp", "c.webp", "d.webp", "e.webp"
     ]  # fmt: skip
     planner.check_shards(job_id)
+
+
+def test_a_large_job_has_larger_shards_behind_its_first(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("CHUNK_ITEMS", 8), ("SHARD_ITEMS", 2), ("LARGE_SHARD_ITEMS", 4), ("LARGE_JOB_ITEMS", 6)):
+        monkeypatch.setattr(planning, name, value)
+    fill(planner, [f"{number:02d}.jpg" for number in range(19)])
+    job_id = planner.add(planner.prefix())
+    planner.step()
+    planner.check_shards(job_id)
+    with planner.database.reading() as session:
+        counts = select(ShardRecord.item_count).where(ShardRecord.job_id == job_id).order_by(ShardRecord.shard_no)
+        # Chunks of 8 items end a shard as well.
+        assert list(session.scalars(counts)) == [2, 2, 2, 2, 4, 4, 3]

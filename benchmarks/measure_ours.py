@@ -1,0 +1,165 @@
+"""Runs this system on one job: plans it, drains it, watches it over HTTP meanwhile; and how soon small jobs start."""
+
+from __future__ import annotations
+
+import datetime
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stack import DurablePostgres, System, session
+from tests.servers import Broker
+
+LOOK_SECONDS = 0.02
+IDLE_LOOKS = 100
+LIMIT_SECONDS = 900.0
+WORKERS = 2
+COPY_BYTES = 1 << 20
+ITEM_TABLES = ("items", "results", "item_errors", "bad_rows")
+WORKER = "benchmarks.noop_worker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ours:
+    """What one run came to."""
+
+    enqueued_per_second: float
+    drained_per_second: float
+    copied_per_second: float
+    copied_bare_per_second: float
+    status_p99_ms: float
+    status_idle_p99_ms: float
+    status_looks: int
+    wal_bytes_per_item: float
+    dead_tuples_per_item: float
+    dead_tuples_per_item_everywhere: float
+    worker_peak_mb: float
+    pickup_p95_ms: float
+    pickup_p95_ms_no_broker: float
+
+
+def measure(count: int, pickups: int, folder: Path, work: Path, postgres: DurablePostgres) -> Ours:
+    """Plan and drain a job of `count` items on Postgres; compare with COPY of the rows that came of it.
+
+    Then send `pickups` small jobs, and as many when the broker is gone.
+    """
+    url = postgres.url(postgres.create_database())
+    with Broker(folder) as broker, System(folder, url, broker, work, WORKERS, WORKER) as system:
+        manifest = system.manifest("million", count)
+        with session(url) as connection:
+            before = _number(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
+        job_id = system.enqueue(manifest, "million")
+        busy = _watch(system, job_id)
+        with session(url) as connection:
+            wal = _number(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn") - before
+            plan_seconds, drain_seconds = _seconds(connection)
+        _wait_for_end(system, job_id)
+        idle = _latencies(system, job_id, IDLE_LOOKS)
+        peak = max(worker.peak_mb() for worker in system.workers)
+        pickup = _pickup(system, pickups)
+        broker.stop()
+        silent = _pickup(system, pickups)
+    with session(url) as connection:  # the workers are gone, so their statistics have arrived
+        dead = _number(
+            connection, "SELECT sum(n_dead_tup) FROM pg_stat_user_tables WHERE relname = ANY(%s)", ITEM_TABLES
+        )
+        all_dead = _number(connection, "SELECT sum(n_dead_tup) FROM pg_stat_user_tables")
+        copied, bare = _copy(connection, count, "INCLUDING ALL"), _copy(connection, count, "")
+    postgres.drop_database(url.partition("@/")[2].partition("?")[0])
+    return Ours(
+        enqueued_per_second=count / plan_seconds,
+        drained_per_second=count / drain_seconds,
+        copied_per_second=copied,
+        copied_bare_per_second=bare,
+        status_p99_ms=_p(99, busy),
+        status_idle_p99_ms=_p(99, idle),
+        status_looks=len(busy),
+        wal_bytes_per_item=wal / count,
+        dead_tuples_per_item=dead / count,
+        dead_tuples_per_item_everywhere=all_dead / count,
+        worker_peak_mb=peak,
+        pickup_p95_ms=pickup,
+        pickup_p95_ms_no_broker=silent,
+    )
+
+
+def _pickup(system: System, count: int) -> float:
+    """Return the 95th percentile of milliseconds from a request to the first claim, of jobs sent to idle workers."""
+    manifest = system.manifest("one", 1)
+    waits = []
+    for number in range(count):
+        job = system.api.wait_until_ended(system.enqueue(manifest, f"one-{number}"))
+        waits.append((_moment(job["started_at"]) - _moment(job["created_at"])).total_seconds() * 1000)
+    return _p(95, waits)
+
+
+def _watch(system: System, job_id: str) -> list[float]:
+    """Ask for the job until every item has settled. Return the milliseconds of the answers while items ran."""
+    took: list[float] = []
+    until = time.monotonic() + LIMIT_SECONDS
+    while True:
+        asked = time.perf_counter()
+        job = system.api.job(job_id)
+        milliseconds = (time.perf_counter() - asked) * 1000
+        if job["planned"] and job["counts"]["pending"] == 0:
+            return took or [milliseconds]
+        if job["started_at"]:
+            took.append(milliseconds)
+        assert time.monotonic() < until, f"not drained in time: {job}"
+        time.sleep(LOOK_SECONDS)
+
+
+def _wait_for_end(system: System, job_id: str) -> None:
+    until = time.monotonic() + LIMIT_SECONDS
+    while (job := system.api.job(job_id))["state"] != "ended":
+        assert time.monotonic() < until, f"not ended in time: {job}"
+        time.sleep(0.1)
+    assert job["outcome"] == "succeeded", job
+
+
+def _latencies(system: System, job_id: str, count: int) -> list[float]:
+    took = []
+    for _ in range(count):
+        asked = time.perf_counter()
+        system.api.job(job_id)
+        took.append((time.perf_counter() - asked) * 1000)
+        time.sleep(LOOK_SECONDS)
+    return took
+
+
+def _seconds(connection: Any) -> tuple[float, float]:
+    """Return the seconds from the request to the end of planning, and from the first claim to the last result."""
+    row = connection.execute(
+        "SELECT extract(epoch FROM planned_at - created_at),"
+        " extract(epoch FROM (SELECT max(settled_at) FROM results) - started_at) FROM jobs"
+    ).fetchone()
+    return float(row[0]), float(row[1])
+
+
+def _copy(connection: Any, count: int, like: str) -> float:
+    """Return the rows per second of COPY of the job's own rows into a table like the one that they lie in."""
+    connection.execute(f"CREATE TABLE copied (LIKE items {like})")
+    with connection.cursor() as cursor, cursor.copy("COPY items TO STDOUT") as copy:
+        rows = b"".join(bytes(block) for block in copy)
+    started = time.perf_counter()
+    with connection.cursor() as cursor, cursor.copy("COPY copied FROM STDIN") as copy:
+        for offset in range(0, len(rows), COPY_BYTES):
+            copy.write(rows[offset : offset + COPY_BYTES])
+    seconds = time.perf_counter() - started
+    connection.execute("DROP TABLE copied")
+    return count / seconds
+
+
+def _number(connection: Any, statement: str, *parameters: Any) -> float:
+    # ANY takes one list; the other statements take nothing.
+    return float(connection.execute(statement, [list(parameters[0])] if parameters else None).fetchone()[0])
+
+
+def _p(percent: int, values: list[float]) -> float:
+    return values[0] if len(values) == 1 else statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def _moment(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text)
