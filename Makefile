@@ -2,6 +2,7 @@
 #   make demo                                   restyle a sample catalogue on this machine
 #   make demo CATALOGUE=folder STYLE=picture    the same with your own pictures
 #   make test                                   all tests, against servers that they start themselves
+#   make chaos                                  break everything, over and over, for hours
 #   make check                                  format, lint, types, import layers, deployment files
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := .venv/bin
 # pip's variable serves both installers: a folder of wheels, for example of torch for CPUs, which is far smaller.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
-.PHONY: demo test check check-deploy format docs venv constraints clean
+.PHONY: demo test chaos check check-deploy format docs venv constraints clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/embedded.stamp
@@ -20,6 +21,10 @@ demo: .venv/embedded.stamp
 
 test: .venv/test.stamp
 	$(BIN)/python -m pytest
+
+# The faults of docs/promises.md at length: hours. CHAOS_SEED=… repeats a run.
+chaos: .venv/test.stamp
+	CHAOS_DOSE=long $(BIN)/python -m pytest tests/chaos tests/jobs/test_lease_machine.py -s -o timeout=14400
 
 check: .venv/test.stamp check-deploy
 	$(BIN)/ruff format --check .
