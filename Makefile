@@ -3,6 +3,7 @@
 #   make demo CATALOGUE=folder STYLE=picture    the same with your own pictures
 #   make test                                   all tests, against servers that they start themselves
 #   make bench                                  the queue beside its peers: benchmarks.queue and benchmarks.recovery
+#   make chaos                                  break everything, over and over, for hours
 #   make check                                  format, lint, types, import layers, deployment files
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := .venv/bin
 # pip's variable serves both installers: a folder of wheels, for example of torch for CPUs, which is far smaller.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
-.PHONY: demo test bench check check-deploy format docs venv constraints clean
+.PHONY: demo test bench chaos check check-deploy format docs venv constraints clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/embedded.stamp
@@ -25,6 +26,10 @@ test: .venv/test.stamp
 bench: .venv/test.stamp .venv/peers.stamp
 	$(BIN)/python -m benchmarks.queue $(BENCH)
 	$(BIN)/python -m benchmarks.recovery
+
+# The faults of docs/promises.md at length: hours. CHAOS_SEED=… repeats a run.
+chaos: .venv/test.stamp
+	CHAOS_DOSE=long $(BIN)/python -m pytest tests/chaos tests/jobs/test_lease_machine.py -s -o timeout=14400
 
 check: .venv/test.stamp check-deploy
 	$(BIN)/ruff format --check .

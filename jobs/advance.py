@@ -10,7 +10,7 @@ from jobs.cancelling import cancel_pending
 from jobs.database import Database
 from jobs.errors import AccessDenied, InvalidRequest, JobsError, LeaseLost, ObjectMissing, SourceRefused
 from jobs.finishing import Sheet, finish
-from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, let_go
+from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, kept, let_go
 from jobs.moves import fail
 from jobs.planning import Ring, plan
 from jobs.retention import drop
@@ -58,7 +58,8 @@ def advance(
 
 def _plan(database: Database, storages: Storages, lease: JobLease, allowed: Iterable[str], ring: Ring) -> None:
     try:
-        plan(database, storages, lease, allowed=allowed, ring=ring)
+        with kept(database, lease):
+            plan(database, storages, lease, allowed=allowed, ring=ring)
     except (LeaseLost, StepStopped):
         raise
     except Exception as error:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from jobs.database import Database, now, storable
 from jobs.errors import LeaseLost, StorageError
 from jobs.expiry import expires_at
-from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, hold
+from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, hold, kept
 from jobs.locations import Location
 from jobs.manifests import encode_line
 from jobs.moves import move
@@ -47,7 +47,7 @@ def finish(database: Database, storages: Storages, lease: JobLease, *, draw_shee
         job = hold(session, lease)
     error = job.error
     try:
-        with tempfile.TemporaryDirectory(prefix="restyle-") as folder:
+        with tempfile.TemporaryDirectory(prefix="restyle-") as folder, kept(database, lease):
             _write_files(database, storages, lease, job, Path(folder), draw_sheet)
     except (LeaseLost, StepStopped):
         raise

@@ -9,17 +9,25 @@ from __future__ import annotations
 import datetime
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
-from jobs.database import now
+from jobs.database import Database, now
 from jobs.errors import LeaseLost
 from jobs.records import JobRecord
 from jobs.states import JobState
 
+log = structlog.get_logger(__name__)
+
 LEASE_ATTEMPTS = 10  # claims of one step without progress; with a lease of 15 s that is about 150 s of failing
+BEATS_PER_LEASE = 3  # two may fail before the lease is in danger
+KEPT_SECONDS = 3600.0  # longest time in which one upload of a job's files may be under way
 
 
 class StepStopped(Exception):
@@ -121,6 +129,36 @@ def hold(session: Session, lease: JobLease, *, progress: bool = False) -> JobRec
     if progress:
         job.lease_attempt = 0
     return job
+
+
+@contextmanager
+def kept(database: Database, lease: JobLease) -> Iterator[None]:
+    """Renew a lease while the block runs, for what takes longer than a lease between two calls of `hold`.
+
+    Without it, two workers would take a long upload from each other for ever. Ends after `KEPT_SECONDS`, so that a
+    step that hangs is another worker's at last.
+    """
+    done = threading.Event()
+
+    def renew() -> None:
+        for _ in range(int(KEPT_SECONDS / lease.seconds * BEATS_PER_LEASE)):
+            if done.wait(lease.seconds / BEATS_PER_LEASE):
+                return
+            try:
+                with database.transaction() as session:
+                    until = now(session) + datetime.timedelta(seconds=lease.seconds)
+                    held = and_(JobRecord.id == lease.job_id, JobRecord.lease_token == lease.token)
+                    session.execute(update(JobRecord).where(held).values(lease_expires_at=until))
+            except SQLAlchemyError as error:
+                log.warning("job_lease_not_renewed", job_id=str(lease.job_id), error=str(error))
+
+    thread = threading.Thread(target=renew, name="job-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def let_go(session: Session, lease: JobLease, *, pause_seconds: float = 0) -> None:

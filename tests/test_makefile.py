@@ -39,7 +39,7 @@ def test_the_demo_needs_neither() -> None:
     assert re.search(r"restyle demo +\|\|", make("-n", "demo").stdout)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "venv", "docs", "format", "constraints"])
+@pytest.mark.parametrize("target", ["demo", "test", "chaos", "check", "venv", "docs", "format", "constraints"])
 def test_every_target_is_there(target: str) -> None:
     assert make("-n", target).returncode == 0
 

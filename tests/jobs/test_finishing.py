@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from sqlalchemy import func, select
 
 from jobs import claims, leases
 from jobs.advance import advance
-from jobs.database import Database
+from jobs.database import Database, now
 from jobs.errors import LeaseLost, StorageError
 from jobs.finishing import Sheet
 from jobs.job_leases import LEASE_ATTEMPTS, claim_job
@@ -61,6 +63,32 @@ def lines(folder: Path, job_id: uuid.UUID, name: str) -> list[dict[str, Any]]:
 def get_job(database: Database, job_id: uuid.UUID) -> JobRecord:
     with database.reading() as session:
         return session.get_one(JobRecord, job_id)
+
+
+def test_a_job_whose_files_take_longer_than_its_lease_is_left_to_who_writes_them(
+    database: Database, tmp_path: Path
+) -> None:
+    """Else two workers would take it from each other for ever."""
+    job_id = add_job(database, tmp_path, settle=all_succeeded, state=JobState.FINISHING, items=1)
+    with database.transaction() as session:
+        lease = claim_job(session, worker_id=WORKER, lease_seconds=3, stopping=STOPPING)
+        assert lease is not None
+        expires_at = session.get_one(JobRecord, job_id).lease_expires_at
+    assert expires_at is not None
+    rivals = []
+
+    def slow_sheet(_job: JobRecord, _folder: Path) -> dict[str, str]:
+        over = False
+        while not over:
+            with database.transaction() as session:
+                over = now(session) > expires_at + datetime.timedelta(seconds=1)
+                rivals.append(claim_job(session, worker_id=uuid.uuid4(), lease_seconds=3, stopping=STOPPING))
+            time.sleep(0.05)
+        return {}
+
+    advance(database, Storages(), lease, allowed=(), ring=lambda _queue, _times: None, draw_sheet=slow_sheet)
+    assert set(rivals) == {None}, "another worker took the job while its files were being written"
+    assert get_job(database, job_id).state is JobState.ENDED
 
 
 def test_a_job_whose_last_item_settled_is_finished(database: Database, tmp_path: Path) -> None:

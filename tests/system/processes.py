@@ -68,6 +68,9 @@ class Api(Server):
         except httpx.HTTPError as error:
             raise ConnectionError(str(error)) from error
 
+    def log(self) -> str:
+        return self._log.read_text()
+
     def enqueue(self, request: dict[str, Any]) -> str:
         answer = self.client.post("/v1/jobs", json=request)
         assert answer.status_code == 202, answer.text

@@ -1,0 +1,216 @@
+"""R7, R8, R9, R10: a database that restarts, refuses, disappears or answers slowly. Workers wait for it, and go on."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from jobs.states import ItemState
+from tests.chaos.fleet import Fleet, wait_until
+from tests.chaos.ground import DOSE, LEASE_SECONDS, Ground
+from tests.chaos.proxy import Proxy
+from tests.servers import Postgres
+from tests.system.processes import Settings
+
+pytestmark = pytest.mark.chaos
+
+ITEMS = 512
+SLOWLY = {"CHAOS_ITEM_SECONDS": "0.01"}
+FULL = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'refused for the test' USING ERRCODE = '{code}';
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON results FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+@pytest.fixture
+def ground(postgres_ground: Ground) -> Ground:
+    return postgres_ground
+
+
+def connect(ground: Ground) -> psycopg.Connection[tuple[object, ...]]:
+    url = make_url(ground.settings.database_url)
+    host = url.query["host"]
+    assert isinstance(host, str)
+    return psycopg.connect(host=host, user="app", dbname=url.database, autocommit=True)
+
+
+def cut_backends(connection: psycopg.Connection[tuple[object, ...]], *, share: float = 1.0) -> None:
+    """End the connections of others to this database, or a share of them."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() <= %s",
+        [share],
+    )
+
+
+def while_it_runs(ground: Ground, fleet: Fleet, job_id: str, times: int, act: Callable[[], None]) -> list[str]:
+    """Do something again and again in the middle of a job, and of further ones if it ends too early."""
+    jobs = [job_id]
+    for _ in range(times):
+        ground.wait_until_begun(fleet, 30, jobs, ground.catalogue("calm-512", ITEMS))
+        act()
+    return jobs
+
+
+def settle_up(ground: Ground, fleet: Fleet, jobs: list[str], *, workers: int) -> None:
+    for job_id in jobs:
+        assert ground.settle_up(fleet, job_id) == {ItemState.SUCCEEDED: ITEMS}
+    assert len(fleet.living) == workers, "a worker has given up"
+
+
+def test_r7_a_postgres_that_crashes_and_restarts_costs_no_item(
+    ground: Ground, fleet: Fleet, own_postgres: Postgres
+) -> None:
+    fleet.start(2, **SLOWLY)
+    job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
+
+    def crash() -> None:
+        own_postgres.kill()
+        own_postgres.start()
+
+    jobs = while_it_runs(ground, fleet, job_id, DOSE(3, 50), crash)
+    settle_up(ground, fleet, jobs, workers=2)
+
+
+def test_r7_connections_that_are_killed_all_the_time_cost_no_item(ground: Ground, fleet: Fleet) -> None:
+    fleet.start(2, **SLOWLY)
+    job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
+    with connect(ground) as connection:
+        jobs = while_it_runs(ground, fleet, job_id, DOSE(10, 300), lambda: cut_backends(connection, share=0.5))
+    settle_up(ground, fleet, jobs, workers=2)
+
+
+def test_r7_a_server_without_a_free_connection_costs_no_item(ground: Ground, fleet: Fleet) -> None:
+    fleet.start(2, **SLOWLY)
+    job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
+
+    def exhaust() -> None:
+        with contextlib.ExitStack() as stack:
+            first = stack.enter_context(connect(ground))
+            with contextlib.suppress(psycopg.OperationalError):
+                while True:
+                    stack.enter_context(connect(ground))
+            for worker in fleet.living:
+                seen = len(worker.log())
+                cut_own(first)
+                deadline = time.monotonic() + 2
+                while len(worker.log()) == seen and time.monotonic() < deadline:
+                    with contextlib.suppress(psycopg.OperationalError):
+                        stack.enter_context(connect(ground))
+
+    jobs = while_it_runs(ground, fleet, job_id, DOSE(1, 20), exhaust)
+    settle_up(ground, fleet, jobs, workers=2)
+
+
+def cut_own(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """End the connections of the product, not those of the test."""
+    connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'restyle'")
+
+
+@pytest.mark.parametrize(("code", "name"), [("53100", "disk_full"), ("40P01", "deadlock_detected")])
+def test_r8_a_commit_that_is_refused_for_a_while_costs_no_item(
+    ground: Ground, fleet: Fleet, code: str, name: str
+) -> None:
+    """The disk is not really full: a trigger says so, with the server's own code for it."""
+    fleet.start(2, **SLOWLY)
+    with connect(ground) as connection:
+        connection.execute(FULL.format(code=code).encode())
+        try:
+            job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
+            wait_until(lambda: fleet.log().count("refused for the test") >= DOSE(3, 100), "commits to be refused")
+        finally:
+            connection.execute(b"DROP TRIGGER refuse ON results; DROP FUNCTION refuse")
+    settle_up(ground, fleet, [job_id], workers=2)
+
+
+def test_r8_statements_that_time_out_for_a_while_cost_no_item(ground: Ground, fleet: Fleet) -> None:
+    fleet.start(2, **SLOWLY)
+    job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
+    name = make_url(ground.settings.database_url).database
+    with connect(ground) as connection:
+
+        def time_out() -> None:
+            connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '1ms'".encode())
+            cut_own(connection)
+            time.sleep(2)  # the length of the fault
+            connection.execute(f"ALTER DATABASE {name} RESET statement_timeout".encode())
+            cut_own(connection)
+
+        jobs = while_it_runs(ground, fleet, job_id, DOSE(1, 30), time_out)
+    settle_up(ground, fleet, jobs, workers=2)
+
+
+@contextlib.contextmanager
+def behind_a_proxy(ground: Ground) -> Iterator[tuple[Proxy, Settings]]:
+    """Lend a network to the database, and the settings of workers behind it."""
+    url = make_url(ground.settings.database_url)
+    name = ".s.PGSQL.5432"
+    folder = Path(tempfile.mkdtemp(prefix="proxy-", dir=ground.parent))
+    with Proxy(f"{url.query['host']}/{name}", str(folder / name)) as proxy:
+        behind = url.set(query={"host": str(folder)}).render_as_string(hide_password=False)
+        yield proxy, dataclasses.replace(ground.settings, database_url=behind)
+
+
+@pytest.mark.parametrize("fault", ["cut", "silence"])
+def test_r9_a_worker_cut_off_from_the_database_records_nothing_twice(
+    ground: Ground, chance: random.Random, fault: str
+) -> None:
+    """One worker is behind a network that fails for shorter and longer than its lease; another is not."""
+    with behind_a_proxy(ground) as (proxy, settings):
+        both = ground.fleet()
+        both.start(1, **SLOWLY)
+        both.start(1, RESTYLE_DATABASE_URL=settings.database_url, **SLOWLY)
+        job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
+
+        def fail() -> None:
+            getattr(proxy, fault)()
+            time.sleep(chance.uniform(0.3, 2 * LEASE_SECONDS))  # the length of the fault
+            proxy.mend()
+
+        try:
+            jobs = while_it_runs(ground, both, job_id, DOSE(2, 100), fail)
+            settle_up(ground, both, jobs, workers=2)
+        finally:
+            proxy.mend()
+            both.kill()
+
+
+def test_r10_a_slow_and_lossy_way_to_the_database_loses_no_lease(ground: Ground) -> None:
+    """Pieces are 50 ms ± 20 late, and one in fifty is late by the time that sending it again takes."""
+    fleet = ground.fleet()
+    with behind_a_proxy(ground) as (proxy, settings):
+        proxy.slow_down(0.05, 0.02, 0.02)
+        fleet.start(2, RESTYLE_DATABASE_URL=settings.database_url)
+        try:
+            jobs = [ground.enqueue(ground.catalogue("calm-512", ITEMS)) for _ in range(DOSE(1, 40))]
+            settle_up(ground, fleet, jobs, workers=2)
+        finally:
+            fleet.kill()
+    assert fleet.count("refused") == 0
+    assert fleet.count("started") == ITEMS * len(jobs), "a lease was lost, and items were begun again"
+
+
+def test_r18_an_old_snapshot_and_an_idle_transaction_hold_nobody_up(ground: Ground, fleet: Fleet) -> None:
+    fleet.start(2)
+    with connect(ground) as reader, connect(ground) as idler:
+        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT count(*) FROM shards")
+        job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
+        idler.execute("BEGIN")
+        idler.execute("UPDATE jobs SET priority = priority WHERE id = %s", ["00000000-0000-0000-0000-000000000000"])
+        for _ in range(DOSE(1, 200)):
+            settle_up(ground, fleet, [job_id], workers=2)
+            job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
+        settle_up(ground, fleet, [job_id], workers=2)

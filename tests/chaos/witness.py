@@ -1,0 +1,265 @@
+"""What a worker under test does beside its work: it tells a file each start and each effect, and dies when asked.
+
+The seam: this wraps functions of the product from outside, in the worker's own process, before it starts. Nothing in
+the product knows of it. Facts go to the file that CHAOS_WITNESS names, each in one write to an O_APPEND descriptor,
+so the lines of all workers are whole, and in the order in which they happened.
+
+What is recorded is told twice: `settling` before the commit and `settled` after it. A worker that dies in between
+has told only the first; the second, twice for one item, would be an effect that happened twice.
+
+CHAOS_DIE_AT names a point and CHAOS_DIE_ON the how-manieth passage of it at which the worker kills itself.
+CHAOS_ITEM_SECONDS makes the model that much slower per item. Sources named `…-poison-segfault.jpg` and so on do
+to the worker what their name says. CHAOS_CLOCK is by how many seconds this process's clock is wrong.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+POINTS = (
+    "claimed, before the commit",
+    "claimed",
+    "model done",
+    "picture written",
+    "settled, before the commit",
+    "settled",
+    "files written",
+    "ended, before the commit",
+    "ended",
+)
+PRODUCT = ("api", "jobs", "worker")
+
+
+class Witness:
+    """Writes down what happens, and dies where it should."""
+
+    def __init__(self) -> None:
+        path = os.environ["CHAOS_WITNESS"]
+        self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+        self._die_at = os.environ.get("CHAOS_DIE_AT")
+        self._die_on = int(os.environ.get("CHAOS_DIE_ON", "1"))
+        self._lock = threading.Lock()
+        self._passages = 0
+
+    def note(self, event: str, **facts: Any) -> None:
+        line = {"event": event, "pid": os.getpid(), "at": time.monotonic_ns(), **facts}
+        os.write(self._descriptor, json.dumps(line).encode() + b"\n")
+
+    def pass_point(self, point: str) -> None:
+        """Die here, if this is the point and the passage."""
+        if point != self._die_at:
+            return
+        with self._lock:
+            self._passages += 1
+            if self._passages == self._die_on:
+                self.note("died", point=point)
+                os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(60)
+
+
+def install() -> None:
+    """Wrap the worker's functions."""
+    if clock := os.environ.get("CHAOS_CLOCK"):
+        shift_clock(float(clock))
+    witness = Witness()
+    _watch_commits(witness)
+    _watch_leases(witness)
+    _watch_stages(witness)
+    _watch_finishing(witness)
+
+
+def replace(original: Callable[..., Any], wrapper: Callable[..., Any]) -> None:
+    """Put a wrapper wherever a module of the product holds the original."""
+    places = [
+        (module, name)
+        for module_name, module in list(sys.modules.items())
+        if module_name.partition(".")[0] in PRODUCT
+        for name, value in list(vars(module).items())
+        if value is original
+    ]
+    assert places, original
+    for module, name in places:
+        setattr(module, name, wrapper)
+
+
+def _watch_commits(witness: Witness) -> None:
+    """Tell what a transaction did before and after its commit; the wrappers below note it on the session."""
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
+
+    @event.listens_for(Session, "before_commit")
+    def _before(session: Session) -> None:
+        for name, facts in session.info.get("chaos", ()):
+            if name == "settled":
+                witness.note("settling", **facts)
+            witness.pass_point(f"{name}, before the commit")
+
+    @event.listens_for(Session, "after_commit")
+    def _after(session: Session) -> None:
+        for name, facts in session.info.pop("chaos", ()):
+            witness.note(name, **facts)
+            witness.pass_point(name)
+
+    @event.listens_for(Session, "after_rollback")
+    def _rolled_back(session: Session) -> None:
+        session.info.pop("chaos", None)
+
+
+def _will(session: Any, name: str, **facts: Any) -> None:
+    session.info.setdefault("chaos", []).append((name, facts))
+
+
+def _lease_facts(lease: Any) -> dict[str, Any]:
+    return {
+        "job": str(lease.job_id),
+        "shard": lease.shard_no,
+        "token": lease.token,
+        "attempt": lease.attempt,
+        "worker": str(lease.worker_id),
+    }
+
+
+def _watch_leases(witness: Witness) -> None:
+    from jobs import leases
+    from jobs.errors import LeaseLost
+
+    claim, settle, release = _claim_function(), leases.settle, leases.release
+
+    @functools.wraps(claim)
+    def claiming(session: Any, *args: Any, **kwargs: Any) -> Any:
+        claimed = claim(session, *args, **kwargs)
+        if claimed is not None:
+            _will(session, "claimed", **_lease_facts(claimed.lease), items=[item.item_no for item in claimed.items])
+        return claimed
+
+    @functools.wraps(settle)
+    def settling(session: Any, lease: Any, results: Any, *args: Any, **kwargs: Any) -> Any:
+        facts = _lease_facts(lease) | {"items": {result.item_no: result.state.value for result in results}}
+        try:
+            ended = settle(session, lease, results, *args, **kwargs)
+        except LeaseLost:
+            witness.note("refused", **facts)
+            raise
+        _will(session, "settled", **facts)
+        return ended
+
+    @functools.wraps(release)
+    def releasing(session: Any, lease: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = release(session, lease, *args, **kwargs)
+        _will(session, "released", **_lease_facts(lease))
+        return answer
+
+    replace(claim, claiming)
+    replace(settle, settling)
+    replace(release, releasing)
+
+
+def _claim_function() -> Callable[..., Any]:
+    module = sys.modules.get("jobs.claims") or sys.modules["jobs.leases"]
+    found: Callable[..., Any] = module.claim
+    return found
+
+
+def _item_facts(work: Any) -> dict[str, Any]:
+    return {"job": str(work.held.lease.job_id), "item": work.item.item_no, "token": work.held.lease.token}
+
+
+def _watch_stages(witness: Witness) -> None:
+    from worker import model_stage
+    from worker.stages import Stages
+
+    read, write, run_batch, forward = Stages.read, Stages.write, model_stage.run_batch, model_stage._forward
+    seconds = float(os.environ.get("CHAOS_ITEM_SECONDS", "0"))
+
+    def reading(stages: Stages, work: Any) -> None:
+        witness.note("started", **_item_facts(work))
+        read(stages, work)
+
+    def writing(stages: Stages, work: Any) -> None:
+        sha256 = work.sha256
+        write(stages, work)
+        witness.note("written", **_item_facts(work), sha256=sha256)
+        witness.pass_point("picture written")
+
+    @functools.wraps(forward)
+    def forwarding(works: Any, *args: Any, **kwargs: Any) -> Any:
+        time.sleep(seconds * len(works))
+        _be_poisoned(witness, works)
+        return forward(works, *args, **kwargs)
+
+    @functools.wraps(run_batch)
+    def modelling(works: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = run_batch(works, *args, **kwargs)
+        witness.pass_point("model done")
+        return answer
+
+    Stages.read, Stages.write = reading, writing  # type: ignore[method-assign]
+    replace(forward, forwarding)
+    replace(run_batch, modelling)
+
+
+def _be_poisoned(witness: Witness, works: Iterable[Any]) -> None:
+    for work in works:
+        poison = work.item.source_url.removesuffix(".jpg").partition("-poison-")[2]
+        if not poison:
+            continue
+        witness.note("poisoned", **_item_facts(work), by=poison)
+        if poison == "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif poison == "memory":
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does to who takes too much
+        threading.Event().wait()  # hangs, or waits for the signal
+
+
+def _watch_finishing(witness: Witness) -> None:
+    from jobs import finishing, moves
+
+    write_files, move = finishing._write_files, moves.move
+
+    @functools.wraps(write_files)
+    def writing(*args: Any, **kwargs: Any) -> Any:
+        answer = write_files(*args, **kwargs)
+        witness.note("files written")
+        witness.pass_point("files written")
+        return answer
+
+    @functools.wraps(move)
+    def moving(session: Any, job_id: Any, target: Any, **kwargs: Any) -> Any:
+        moved = move(session, job_id, target, **kwargs)
+        if moved and target.value == "ended":
+            _will(session, "ended", job=str(job_id))
+        return moved
+
+    replace(write_files, writing)
+    replace(move, moving)
+
+
+def shift_clock(seconds: float) -> None:
+    """Make this process's clock wrong: `time.time` and `datetime.datetime`, as far as Python asks them."""
+    honest_time, honest_datetime = time.time, datetime.datetime
+    shift = datetime.timedelta(seconds=seconds)
+
+    class Meta(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            return isinstance(instance, honest_datetime)
+
+    class Shifted(honest_datetime, metaclass=Meta):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return honest_datetime.now(tz) + shift
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return honest_datetime.now(datetime.UTC).replace(tzinfo=None) + shift
+
+    time.time = lambda: honest_time() + seconds
+    datetime.datetime = Shifted  # type: ignore[misc]

@@ -1,0 +1,144 @@
+"""What every worker asks all the time, among 100,000 shards: nothing reads the table of shards from end to end."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select, text, update
+
+from jobs import claims, leases
+from jobs.database import append, now
+from jobs.leases import ItemResult
+from jobs.maintenance import start_finishing, waiting_queues
+from jobs.queries import job_status
+from jobs.records import ItemRecord, JobRecord, ShardRecord
+from jobs.states import ItemState, JobState, ShardState
+from jobs.tenants import Tenant
+from tests.factories import item_row, make_job
+from tests.jobs.test_queries import recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.database import Database
+
+TENANT = Tenant(id="default", allowed_prefixes=())
+WORKER = uuid.UUID(int=1)
+JOBS, SHARDS = 100, 1_000
+SCANS = re.compile(r"Seq Scan on shards|SCAN shards(?! USING)|SCAN s\b(?! USING)")
+
+
+@pytest.fixture
+def crowded(database: Database) -> Database:
+    """A hundred jobs of a thousand shards: most have ended, some wait, some are leased, one lease has expired."""
+    with database.transaction() as session:
+        for _ in range(JOBS):
+            job = make_job(session, state=JobState.RUNNING, planned_item_count=SHARDS, planned_shard_count=SHARDS)
+            append(session, ItemRecord, [item_row(job, number) for number in (SHARDS - 30, SHARDS - 1)])
+            append(session, ShardRecord, [shard_row(job.id, number, now(session)) for number in range(SHARDS)])
+        session.execute(
+            update(ShardRecord)
+            .where(ShardRecord.job_id == job.id, ShardRecord.shard_no == SHARDS - 30)
+            .values(lease_expires_at=now(session) - datetime.timedelta(seconds=9))
+        )
+    if database.engine.dialect.name == "postgresql":
+        with database.transaction() as session:
+            session.execute(text("ANALYZE"))
+    return database
+
+
+def shard_row(job_id: uuid.UUID, number: int, moment: datetime.datetime) -> dict[str, Any]:
+    leased, ready = number == SHARDS - 30, number >= SHARDS - 20
+    state = ShardState.LEASED if leased else ShardState.READY if ready else ShardState.ENDED
+    return {
+        "job_id": job_id,
+        "shard_no": number,
+        "first_item_no": number,
+        "end_item_no": number + 1,
+        "item_count": 1,
+        "state": state,
+        "attempt": 0 if ready else 1,
+        "lease_token": 0 if ready else 1,
+        "lease_expires_at": moment + datetime.timedelta(hours=1) if leased else None,
+        "worker_id": WORKER if leased else None,
+        "postponed_count": 0,
+        "succeeded_count": int(state is ShardState.ENDED),
+        "reused_count": 0,
+        "rejected_count": 0,
+        "failed_count": 0,
+        "cancelled_count": 0,
+    }
+
+
+def plan_of(database: Database, act: Callable[[], object]) -> str:
+    """Do something; return how the database finds the shards that its statements ask for."""
+    with recorded(database) as statements:
+        act()
+    asked = [(statement, parameters) for statement, parameters in statements if "shards" in statement]
+    assert asked, "no statement asked for shards"
+    explain = "EXPLAIN" if database.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    with database.engine.connect() as connection:
+        return "\n".join(
+            str(row)
+            for statement, parameters in asked
+            if not statement.startswith(("COPY", "SAVEPOINT"))
+            for row in connection.exec_driver_sql(f"{explain} {statement}", parameters)
+        )
+
+
+def test_no_question_of_a_worker_reads_all_shards(crowded: Database) -> None:
+    claimed: list[claims.Claim] = []
+
+    def claim() -> None:
+        with crowded.transaction() as session:
+            found = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=600)
+            assert found is not None
+            claimed.append(found)
+
+    def renew() -> None:
+        with crowded.transaction() as session:
+            assert leases.renew(session, [each.lease for each in claimed], lease_seconds=600)
+
+    def settle() -> None:
+        with crowded.transaction() as session:
+            result = ItemResult(item_no=claimed[0].items[0].item_no, state=ItemState.SUCCEEDED)
+            assert leases.settle(session, claimed[0].lease, [result])
+
+    def release() -> None:
+        with crowded.transaction() as session:
+            leases.release(session, claimed[1].lease)
+
+    def maintain() -> None:
+        with crowded.transaction() as session:
+            start_finishing(session)
+        with crowded.reading() as session:
+            assert waiting_queues(session)
+
+    def look() -> None:
+        with crowded.reading() as session:
+            job_id = session.scalars(select(JobRecord.id).limit(1)).one()
+            job_status(session, TENANT, job_id)
+
+    steps: dict[str, Callable[[], None]] = {
+        "rescue": claim,
+        "claim": claim,
+        "renew": renew,
+        "settle": settle,
+        "release": release,
+        "maintain": maintain,
+        "look": look,
+    }
+    for name, act in steps.items():
+        plan = plan_of(crowded, act)
+        assert not SCANS.search(plan), f"{name}:\n{plan}"
+    assert claimed[0].lease.attempt == 2, "the lease that had expired was not rescued first"
+
+    def scan() -> None:
+        with crowded.reading() as session:
+            session.execute(select(ShardRecord.shard_no).where(ShardRecord.item_count == 7)).all()
+
+    assert SCANS.search(plan_of(crowded, scan)), "a guard that sees no scan would always pass"
