@@ -76,8 +76,9 @@ def test_a_newcomers_job_gets_every_other_shard_and_nobody_sees_anothers(embedde
 def test_a_job_that_reaches_its_deadline_ends_as_expired_with_every_item_accounted_for(system: System) -> None:
     fill(system, 20)
     system.start_worker()
-    deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=3)
-    job_id = system.api.enqueue(unchanged(system, deadline_at=deadline.isoformat(), not_before_at=deadline.isoformat()))
+    deadline = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=5)
+    # Nobody confirms it, so that nothing can settle before.
+    job_id = system.api.enqueue(unchanged(system, deadline_at=deadline.isoformat(), require_confirmation=True))
     job = system.api.wait_until_ended(job_id)
     assert job["outcome"] == "expired", job
     assert job["counts"]["cancelled"] == job["counts"]["total"]
