@@ -108,7 +108,13 @@ def _rescue(session: Session, asking: Asking, job_id: uuid.UUID, shard_no: int, 
         _give_back(session, job_id, shard_no)
         return None
     leased = session.execute(_lease(asking, job_id, ShardRecord.shard_no == shard_no)).one()
+    _start(session, asking, job_id)  # one that was paused and resumed meanwhile is queued
     return _claim(session, asking, session.get_one(JobRecord, job_id), leased)
+
+
+def _start(session: Session, asking: Asking, job_id: uuid.UUID) -> None:
+    """Move a job whose row is locked from queued to running, where that is its first claim since."""
+    moves.move(session, job_id, JobState.RUNNING, started_at=func.coalesce(JobRecord.started_at, asking.moment))
 
 
 def _give_back(session: Session, job_id: uuid.UUID, shard_no: int) -> None:
@@ -138,8 +144,7 @@ def _take(session: Session, asking: Asking, candidate: Candidate) -> Claim:
     if leased is None:
         raise _PassedOver
     if job.state is JobState.QUEUED:
-        started_at = func.coalesce(JobRecord.started_at, asking.moment)
-        moves.move(session, job.id, JobState.RUNNING, started_at=started_at)
+        _start(session, asking, job.id)
     claimed = _claim(session, asking, job, leased)
     tenant_shares.serve(
         session,

@@ -336,6 +336,16 @@ def test_a_postponed_shard_does_not_keep_its_neighbours_waiting(database: Databa
     assert must_claim(database).lease.shard_no == 1
 
 
+def test_a_job_that_was_resumed_runs_again_from_a_rescue_on(database: Database) -> None:
+    job_id = add_job(database, items=4)
+    expire(database, must_claim(database))
+    with database.transaction() as session:
+        session.execute(update(JobRecord).where(JobRecord.id == job_id).values(state=JobState.QUEUED))
+    must_claim(database, OTHER)
+    with database.reading() as session:
+        assert session.get_one(JobRecord, job_id).state is JobState.RUNNING
+
+
 def test_a_lease_that_its_holder_ends_is_rescued_at_once_and_counts_as_a_death(database: Database) -> None:
     add_job(database, items=1)
     hung = must_claim(database)
