@@ -95,6 +95,7 @@ class Leases(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         with self.database.transaction() as session:
+            session.execute(delete(ResultRecord))
             session.execute(delete(JobRecord))
         for items, size in SIZES:
             with self.database.transaction() as session:
