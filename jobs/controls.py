@@ -21,6 +21,7 @@ from jobs.queries import JobStatus, job_status
 from jobs.recipes import starts_while_planned
 from jobs.records import JobRecord
 from jobs.requests import JobChanges
+from jobs.shards import take_back
 from jobs.states import CancelMode, JobState
 from jobs.tenants import Tenant
 
@@ -131,11 +132,19 @@ def resume_locked(session: Session, job: JobRecord) -> bool:
 
 
 def cancel_locked(session: Session, job: JobRecord, mode: CancelMode) -> bool:
-    """Cancel a job whose row is locked. Return whether anything changed."""
+    """Cancel a job whose row is locked. Return whether anything changed.
+
+    Mode `now`: once this is committed, nothing that runs is recorded any more.
+    """
     if job.state is JobState.CANCELLING and job.cancel_mode is CancelMode.DRAIN and mode is CancelMode.NOW:
         _set(session, job, {"cancel_mode": mode})
-        return True
-    return move(session, job.id, JobState.CANCELLING, actor="tenant", cancelling_at=now(session), cancel_mode=mode)
+        changed = True
+    else:
+        moment = now(session)
+        changed = move(session, job.id, JobState.CANCELLING, actor="tenant", cancelling_at=moment, cancel_mode=mode)
+    if changed and mode is CancelMode.NOW:
+        take_back(session, job.id)
+    return changed
 
 
 def _locked(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobRecord:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, insert, literal, select
+from sqlalchemy import ColumnElement, Select, and_, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from jobs.database import now
 from jobs.records import ItemRecord, ResultRecord, ShardRecord
-from jobs.states import ItemState
+from jobs.states import ItemState, ShardState
 
 
 def settled_count() -> ColumnElement[int]:
@@ -64,4 +64,17 @@ def settle_pending(
     session.execute(insert(ResultRecord).from_select(["job_id", "item_no", *columns], pending))
     return shard.item_count - (
         shard.succeeded_count + shard.reused_count + shard.rejected_count + shard.failed_count + shard.cancelled_count
+    )
+
+
+def take_back(session: Session, job_id: uuid.UUID) -> None:
+    """Refuse every further write of the workers that hold shards of a job, by new tokens.
+
+    The job's row must be locked, and its state one in which nothing is claimed. Waits for writes that are under way.
+    """
+    session.execute(
+        update(ShardRecord)
+        .where(ShardRecord.job_id == job_id, ShardRecord.state == ShardState.LEASED)
+        .values(lease_token=ShardRecord.lease_token + 1, lease_expires_at=now(session))
+        .execution_options(synchronize_session=False)
     )

@@ -10,7 +10,7 @@ import uuid
 import pytest
 from sqlalchemy import func, select, update
 
-from jobs import claims, leases
+from jobs import claims, controls, leases
 from jobs.advance import advance
 from jobs.cancelling import BATCH_SHARDS
 from jobs.claims import Claim
@@ -21,7 +21,8 @@ from jobs.leases import ItemResult
 from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.states import CancelMode, ItemState, JobState, ShardState
 from jobs.storage import Storages
-from tests.factories import item_row, lease, make_job
+from jobs.tenants import Tenant
+from tests.factories import TENANT, item_row, lease, make_job
 
 STOPPING = threading.Event()  # never set
 
@@ -98,6 +99,20 @@ def test_stopping_now_takes_leased_shards_back_and_their_workers_record_nothing_
         settle_all(database, claimed)
     assert state_of(database, job_id) is JobState.FINISHING
     assert results_of(database, job_id) == {ItemState.CANCELLED: 6}
+
+
+def test_nothing_is_recorded_from_the_commit_of_a_cancel_on(database: Database) -> None:
+    with database.transaction() as session:
+        job_id = make_job(session, items=4, shard_size=2).id
+    settled, held = claim_shard(database), claim_shard(database)
+    settle_all(database, settled)
+    with database.transaction() as session:
+        status, cancelling = controls.cancel(session, Tenant(id=TENANT, allowed_prefixes=()), job_id)
+    assert cancelling
+    with pytest.raises(LeaseLost):  # before anybody has begun to cancel what is pending
+        settle_all(database, held)
+    step(database)
+    assert results_of(database, job_id) == {ItemState.SUCCEEDED: status.counts.succeeded, ItemState.CANCELLED: 2}
 
 
 def test_draining_cancels_what_waits_and_lets_workers_finish_what_they_hold(database: Database) -> None:
