@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 
 import pytest
@@ -10,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from deploy.lint import FOLDER
 from deploy.references import read_yaml
+from jobs import events, webhooks
 from jobs.database import Database
 from jobs.records import ShardRecord
 from jobs.states import ItemState, JobState
-from tests.factories import lease, make_job, make_results
+from jobs.tenants import Tenant
+from tests.factories import TENANT, lease, make_job, make_results
 
 TRIGGER = read_yaml(FOLDER / "kubernetes" / "keda-scaledobject.yaml")["spec"]["triggers"][0]
 QUERY = TRIGGER["metadata"]["query"]
@@ -72,6 +75,27 @@ def test_a_job_whose_last_item_has_settled_keeps_a_worker_until_it_is_finished(s
 def test_a_paused_job_needs_no_worker(session: Session) -> None:
     make_job(session, state=JobState.PAUSED, items=100)
     assert outstanding(session) == 0
+
+
+def test_a_paused_job_is_planned_all_the_same(session: Session) -> None:
+    make_job(session, state=JobState.PAUSED, planned_at=None)
+    assert outstanding(session) == 1
+
+
+def test_a_planned_job_that_is_not_due_needs_no_worker_until_it_is(session: Session) -> None:
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    make_job(session, items=100, not_before_at=later)
+    assert outstanding(session) == 0
+    make_job(session, items=10, not_before_at=later - datetime.timedelta(hours=2))
+    make_job(session, state=JobState.PLANNING, not_before_at=later)
+    assert outstanding(session) == 10 + 1 + 1
+
+
+def test_a_message_that_is_due_wakes_a_worker(session: Session) -> None:
+    job = make_job(session, state=JobState.ENDED)
+    webhooks.create(session, Tenant(id=TENANT, allowed_prefixes=()), "https://shop.example/", None)
+    events.record(session, TENANT, job.id, "job.ended", actor="service")
+    assert outstanding(session) == 1
 
 
 def test_the_jobs_of_another_queue_are_not_this_fleet_s(session: Session) -> None:
