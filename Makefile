@@ -20,8 +20,9 @@ demo: .venv/embedded.stamp
 	@# 3 says that some pictures did not succeed: the demo has named them, and make need not call that an error.
 	@$(BIN)/restyle demo $(if $(CATALOGUE),--catalogue '$(CATALOGUE)') $(if $(STYLE),--style '$(STYLE)') || test $$? = 3
 
+# By file, so that what a file's tests share is made once. Most of them wait for processes: two at a time cost little.
 test: .venv/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: .venv/test.stamp .venv/peers.stamp
 	$(BIN)/python -m benchmarks.queue $(BENCH)
