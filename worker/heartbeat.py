@@ -62,7 +62,7 @@ class Heartbeat(Vital):
         except Exception as error:  # noqa: BLE001  # whatever the database does, the next beat tries again
             log.warning("heartbeat_failed", error=str(error))
             return
-        _tell(asked, renewed)
+        _tell(self._held, asked, renewed)
 
     def _run(self) -> None:
         while not self._stop_asked.is_set():
@@ -94,15 +94,18 @@ class Control(Vital):
         except Exception as error:  # noqa: BLE001  # whatever the database does, the next look tries again
             log.warning("control_failed", error=str(error))
             return
-        _tell(asked, standing)
+        _tell(self._held, asked, standing)
 
     def _run(self) -> None:
         while not self._stop_asked.wait(CONTROL_SECONDS):
             self.look()
 
 
-def _tell(asked: Sequence[HeldLease], standing: Mapping[Lease, bool]) -> None:
+def _tell(leases_held: HeldLeases, asked: Sequence[HeldLease], standing: Mapping[Lease, bool]) -> None:
+    still = {held.lease for held in leases_held.all()}  # what was settled while we asked is not lost
     for held in asked:
+        if held.lease not in still:
+            continue
         facts = {"job_id": str(held.lease.job_id), "shard_no": held.lease.shard_no}
         wanted = standing.get(held.lease)
         if wanted is None and held.alive:

@@ -167,6 +167,7 @@ class Settler(Vital):
         account.results.clear()
         account.tries.clear()
         if complete:
+            self._held.remove(held)  # first of all: nobody should ask after it any more
             self._end_job(lease)
             self.forget(held)
 

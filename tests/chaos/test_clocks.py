@@ -29,7 +29,6 @@ def test_r11_workers_whose_clocks_are_an_hour_off_change_nothing(ground: Ground,
     job_id = ground.enqueue(ground.catalogue("calm-256", ITEMS))
     assert ground.settle_up(fleet, job_id) == {ItemState.SUCCEEDED: ITEMS}
     assert fleet.count("started", job=job_id) == ITEMS, "somebody took a lease that had not expired"
-    assert "lease_lost" not in fleet.log()
     for worker, hours in zip(fleet.workers, (1, -1, 0), strict=True):
         assert worker.clock_hours() == hours, "the clock was not wrong"
 

@@ -159,6 +159,11 @@ class Split(Storages):
         return super().at(location) if location.root == "away" else self._good.at(location)
 
 
+def state_of_job(database: Database) -> JobState:
+    with database.reading() as session:
+        return session.scalars(select(JobRecord.state)).one()
+
+
 def test_a_reference_picture_that_storage_does_not_give_postpones_and_fails_in_the_end(
     database: Database, server: servers.S3, storages: Storages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,13 +178,12 @@ def test_a_reference_picture_that_storage_does_not_give_postpones_and_fails_in_t
     away._models._storages = storages
     loop = Loop("work", away.step, poll_seconds=0.1)
     loop.start()
-    wait_until(lambda: ended(database))
+    wait_until(lambda: ended(database) and state_of_job(database) is JobState.FINISHING)
     loop.stop()
     loop.join(WAIT_SECONDS)
     assert (shard(database).failed_count, shard(database).postponed_count) == (2, 2)
     with database.reading() as session:
         assert set(session.scalars(select(ResultRecord.error_code))) == {"storage_unavailable"}
-        assert session.scalars(select(JobRecord.state)).one() is JobState.FINISHING
 
 
 def test_a_model_folder_that_cannot_be_read_postpones_and_does_not_loop_for_ever(
