@@ -7,12 +7,16 @@ tenant, and nothing after a shard but the tenant's account.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import datetime
+import itertools
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Integer, Row, Uuid, bindparam, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -23,12 +27,12 @@ from jobs.failure_policy import pause_if_workers_crash
 from jobs.leases import Lease
 from jobs.quarantine import quarantine
 from jobs.recipes import Recipe
-from jobs.records import JobRecord, ShardRecord, StyleRecord, TenantRecord
+from jobs.records import JobRecord, ShardRecord, StyleRecord, TenantRecord, UtcDateTime
 from jobs.shards import pending_items
 from jobs.states import JobState, ShardState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ClaimedItem:
     """An item that is to be done."""
 
@@ -56,15 +60,22 @@ class _PassedOver(Exception):
 
 
 def claim(
-    session: Session, *, worker_id: uuid.UUID, queue: str, lease_seconds: float, presence_key: int | None = None
-) -> Claim | None:
-    """Lease the shard that should run next, or return None when there is none.
+    session: Session,
+    *,
+    worker_id: uuid.UUID,
+    queue: str,
+    lease_seconds: float,
+    presence_key: int | None = None,
+    at_most: int = 1,
+) -> list[Claim]:
+    """Lease the shards that should run next, of one job; none where there are none.
 
     Expired leases come first, so that a dead worker's shard does not wait behind the rest of its job; then the
     highest priority, then the tenant whose turn it is, then the oldest job. What is paused, postponed, not due, past
     its deadline or at a limit of its job or tenant is as good as absent.
 
     `presence_key`: of the advisory lock that lives as long as the worker's connection, if it has one.
+    `at_most`: more than one shard comes only of a tenant that has no rival and no limit, and never of expired leases.
     """
     moment = now(session)
     asking = Asking(
@@ -73,19 +84,20 @@ def claim(
         presence_key=presence_key,
         moment=moment,
         until=moment + datetime.timedelta(seconds=lease_seconds),
+        at_most=at_most,
     )
-    for job_id, shard_no, tenant_id, tenant in session.execute(expired_leases(asking)).all():
+    for job_id, shard_no, tenant_id, tenant in expired_leases(session, asking):
         with contextlib.suppress(_PassedOver), session.begin_nested():
             _lock_job(session, asking, job_id)
             if tenant_shares.is_limited(tenant):
                 _lock_tenant(session, asking, tenant_id, starting=False)
             rescued = _rescue(session, asking, job_id, shard_no, tenant_id)
             if rescued is not None:
-                return rescued
+                return [rescued]
     for candidate in candidates(session, asking):
         with contextlib.suppress(_PassedOver), session.begin_nested() if candidate.locks else contextlib.nullcontext():
             return _take(session, asking, candidate)
-    return None
+    return []
 
 
 def _rescue(session: Session, asking: Asking, job_id: uuid.UUID, shard_no: int, tenant_id: str) -> Claim | None:
@@ -107,9 +119,10 @@ def _rescue(session: Session, asking: Asking, job_id: uuid.UUID, shard_no: int, 
     if pause_if_workers_crash(session, job_id):
         _give_back(session, job_id, shard_no)
         return None
-    leased = session.execute(_lease(asking, job_id, ShardRecord.shard_no == shard_no)).one()
+    leased = session.execute(_LEASE_ONE, _granting(asking, job_id) | {"chosen_no": shard_no}).all()
     _start(session, asking, job_id)  # one that was paused and resumed meanwhile is queued
-    return _claim(session, asking, session.get_one(JobRecord, job_id), leased)
+    [rescued] = _claims(session, asking, session.get_one(JobRecord, job_id), leased)
+    return rescued
 
 
 def _start(session: Session, asking: Asking, job_id: uuid.UUID) -> None:
@@ -131,26 +144,27 @@ def _give_back(session: Session, job_id: uuid.UUID, shard_no: int) -> None:
     )
 
 
-def _take(session: Session, asking: Asking, candidate: Candidate) -> Claim:
-    """Lease a candidate's next shard: one that was never postponed, else the one that has been due the longest."""
+def _take(session: Session, asking: Asking, candidate: Candidate) -> list[Claim]:
+    """Lease a candidate's next shards: those that were never postponed, else those that have been due the longest."""
     job, tenant = candidate.job, candidate.tenant
     if job.state is JobState.QUEUED or job.max_workers is not None:
         _lock_job(session, asking, job.id)
     if tenant_shares.is_limited(tenant):
         tenant = _lock_tenant(session, asking, job.tenant_id, starting=True)
-    leased = None
-    for which in (claimable.never_postponed(), claimable.due(asking.moment)):
-        leased = leased or session.execute(_lease(asking, job.id, which)).one_or_none()
-    if leased is None:
+    alone = candidate.starts is None and not tenant_shares.is_limited(tenant)
+    granting = _granting(asking, job.id) | {"at_most": asking.at_most if alone else 1}
+    leased = session.execute(_LEASE_NEVER_POSTPONED, granting).all()
+    leased = leased or session.execute(_LEASE_DUE, granting | {"moment": asking.moment}).all()
+    if not leased:
         raise _PassedOver
     if job.state is JobState.QUEUED:
         _start(session, asking, job.id)
-    claimed = _claim(session, asking, job, leased)
+    claimed = _claims(session, asking, job, leased)
     tenant_shares.serve(
         session,
         job.tenant_id,
         tenant,
-        len(claimed.items),
+        sum(len(each.items) for each in claimed),
         starts=candidate.starts,
         moment=asking.moment,
     )
@@ -179,30 +193,80 @@ def _lock_tenant(session: Session, asking: Asking, tenant_id: str, *, starting: 
     return tenant
 
 
-def _lease(
-    asking: Asking, job_id: uuid.UUID, which: ColumnElement[bool]
-) -> ReturningUpdate[int, int, int, int, int, int]:
+def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_Leased]) -> list[Claim]:
+    style = None if job.style_id is None else session.get_one(StyleRecord, job.style_id)
+    recipe = Recipe.model_validate(job.recipe)
+    references = tuple(reference["url"] for reference in style.references) if style else ()
+    return [
+        Claim(
+            lease=Lease(
+                job_id=job.id,
+                shard_no=shard.shard_no,
+                token=shard.lease_token,
+                attempt=shard.attempt,
+                worker_id=asking.worker_id,
+            ),
+            suspect=shard.attempt > 1,
+            postponed_count=shard.postponed_count,
+            recipe=recipe,
+            recipe_fingerprint=job.recipe_fingerprint,
+            references=references,
+            output_url=job.output_url,
+            items=items,
+        )
+        for shard, items in _with_items(session, job.id, sorted(shards, key=lambda shard: shard.first_item_no))
+    ]
+
+
+def _with_items(
+    session: Session, job_id: uuid.UUID, shards: Sequence[_Leased]
+) -> Iterator[tuple[_Leased, tuple[ClaimedItem, ...]]]:
+    """Pair shards with their pending items. What lies side by side is read at once."""
+    ends = {shard.end_item_no for shard in shards}
+    borders = [number for number, shard in enumerate(shards) if shard.first_item_no not in ends]
+    for first, end in itertools.pairwise([*borders, len(shards)]):
+        together = shards[first:end]
+        between = {"first_item_no": together[0].first_item_no, "end_item_no": together[-1].end_item_no}
+        items = [ClaimedItem(*row) for row in session.execute(_PENDING, {"job_id": job_id, **between})]
+        start = 0
+        for shard in together:
+            until = bisect.bisect_left(items, shard.end_item_no, start, key=lambda item: item.item_no)
+            yield shard, tuple(items[start:until])
+            start = until
+
+
+_Leased = Row[int, int, int, int, int, int]
+
+
+def _granting(asking: Asking, job_id: uuid.UUID) -> dict[str, Any]:
+    return {"of_job": job_id, "to": asking.worker_id, "present": asking.presence_key, "until": asking.until}
+
+
+def _lease(which: ColumnElement[bool]) -> ReturningUpdate[int, int, int, int, int, int]:
     """Lease the first of a job's shards that nobody else is about to take."""
     chosen = (
         select(ShardRecord.shard_no)
-        .where(ShardRecord.job_id == job_id, which)
+        .where(ShardRecord.job_id == bindparam("of_job"), which)
         .order_by(ShardRecord.available_at, ShardRecord.shard_no)
-        .limit(1)
+        .limit(bindparam("at_most", type_=Integer()))
         .with_for_update(skip_locked=True)
-        .correlate(None)
-        .scalar_subquery()
+        .cte("chosen")
     )
+    return _leasing().where(ShardRecord.shard_no.in_(select(chosen.c.shard_no)))
+
+
+def _leasing() -> ReturningUpdate[int, int, int, int, int, int]:
     return (
         update(ShardRecord)
-        .where(ShardRecord.job_id == job_id, ShardRecord.shard_no == chosen)
+        .where(ShardRecord.job_id == bindparam("of_job"))
         .values(
             state=ShardState.LEASED,
             lease_token=ShardRecord.lease_token + 1,
             attempt=ShardRecord.attempt + 1,
-            worker_id=asking.worker_id,
-            presence_key=asking.presence_key,
+            worker_id=bindparam("to"),
+            presence_key=bindparam("present"),
             available_at=None,
-            lease_expires_at=asking.until,
+            lease_expires_at=bindparam("until"),
         )
         .returning(
             ShardRecord.shard_no,
@@ -216,24 +280,12 @@ def _lease(
     )
 
 
-def _claim(session: Session, asking: Asking, job: JobRecord, shard: Row[int, int, int, int, int, int]) -> Claim:
-    style = None if job.style_id is None else session.get_one(StyleRecord, job.style_id)
-    rows = session.execute(pending_items(job.id, shard.first_item_no, shard.end_item_no))
-    return Claim(
-        lease=Lease(
-            job_id=job.id,
-            shard_no=shard.shard_no,
-            token=shard.lease_token,
-            attempt=shard.attempt,
-            worker_id=asking.worker_id,
-        ),
-        suspect=shard.attempt > 1,
-        postponed_count=shard.postponed_count,
-        recipe=Recipe.model_validate(job.recipe),
-        recipe_fingerprint=job.recipe_fingerprint,
-        references=tuple(reference["url"] for reference in style.references) if style else (),
-        output_url=job.output_url,
-        items=tuple(
-            ClaimedItem(item_no=row.item_no, source_url=row.source_url, output_key=row.output_key) for row in rows
-        ),
-    )
+# Built once: to build them at each claim would take most of its time.
+_LEASE_NEVER_POSTPONED = _lease(claimable.never_postponed())
+_LEASE_DUE = _lease(claimable.due(bindparam("moment", type_=UtcDateTime())))
+_LEASE_ONE = _leasing().where(ShardRecord.shard_no == bindparam("chosen_no"))
+_PENDING = pending_items(
+    bindparam("job_id", type_=Uuid()),
+    bindparam("first_item_no", type_=Integer()),
+    bindparam("end_item_no", type_=Integer()),
+)

@@ -24,7 +24,11 @@ def settled_count() -> ColumnElement[int]:
     )
 
 
-def pending_items(job_id: uuid.UUID, first_item_no: int, end_item_no: int) -> Select[int, str, str]:
+def pending_items(
+    job_id: uuid.UUID | ColumnElement[uuid.UUID],
+    first_item_no: int | ColumnElement[int],
+    end_item_no: int | ColumnElement[int],
+) -> Select[int, str, str]:
     """Select the items of a range that have no result, in order."""
     return (
         select(ItemRecord.item_no, ItemRecord.source_url, ItemRecord.output_key)

@@ -105,8 +105,7 @@ def test_tenants_enqueue_over_http_and_are_served_by_their_weights(
     served = []
     for _ in range(24):
         with database.transaction() as session:
-            claim = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=60)
-            assert claim is not None
+            [claim] = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=60)
             served.append(session.get_one(JobRecord, claim.lease.job_id).tenant_id)
     assert served.count("acme") == 18
     assert [len(api.get("/v1/jobs", headers=bearer(key)).json()["data"]) for key in keys.values()] == [1, 1]

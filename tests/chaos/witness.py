@@ -137,8 +137,8 @@ def _watch_leases(witness: Witness) -> None:
     @functools.wraps(claim)
     def claiming(session: Any, *args: Any, **kwargs: Any) -> Any:
         claimed = claim(session, *args, **kwargs)
-        if claimed is not None:
-            _will(session, "claimed", **_lease_facts(claimed.lease), items=[item.item_no for item in claimed.items])
+        for each in claimed:
+            _will(session, "claimed", **_lease_facts(each.lease), items=[item.item_no for item in each.items])
         return claimed
 
     @functools.wraps(settle)

@@ -48,8 +48,7 @@ def step(database: Database) -> JobLease:
 
 def claim_shard(database: Database) -> Claim:
     with database.transaction() as session:
-        claimed = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=60)
-    assert claimed is not None
+        [claimed] = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=60)
     return claimed
 
 

@@ -31,7 +31,7 @@ def planner(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def nothing_runs(planner: Planner) -> bool:
     with planner.database.transaction() as session:
-        return claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=30) is None
+        return not claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=30)
 
 
 def kinds(planner: Planner, job_id: uuid.UUID) -> list[str]:

@@ -122,9 +122,10 @@ class World:
 
     def claim(self, node: Node, worker: int) -> tuple[Held, ...]:
         with self.database.transaction() as session:
-            claim = claims.claim(session, worker_id=WORKERS[worker], queue="gpu", lease_seconds=10**6)
-        if claim is None:
+            claimed = claims.claim(session, worker_id=WORKERS[worker], queue="gpu", lease_seconds=10**6)
+        if not claimed:
             return node.held
+        [claim] = claimed
         return believing(node, worker, (claim.lease, tuple(item.item_no for item in claim.items)))
 
     def renew(self, node: Node, worker: int) -> tuple[Held, ...]:

@@ -148,8 +148,7 @@ def test_cancelling_ends_every_open_shard_and_takes_leased_ones_back(database: D
         database, tmp_path, settle=lambda _session, _job: None, state=JobState.RUNNING, items=6, shard_size=2
     )
     with database.transaction() as session:
-        claim = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
-    assert claim is not None
+        [claim] = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
     with database.transaction() as session:
         leases.settle(session, claim.lease, [ItemResult(item_no=0, state=ItemState.SUCCEEDED)])
         session.get_one(JobRecord, job_id).state = JobState.CANCELLING

@@ -108,11 +108,12 @@ class Leases(RuleBasedStateMachine):
     def claim(self, worker_id: uuid.UUID) -> None:
         before = self.eligible()
         with self.database.transaction() as session:
-            claim = claims.claim(session, worker_id=worker_id, queue="gpu", lease_seconds=600)
+            claimed = claims.claim(session, worker_id=worker_id, queue="gpu", lease_seconds=600)
         buried = self.bury()
-        if claim is None:
+        if not claimed:
             assert buried or not before, f"nothing claimed of {before}"
             return
+        [claim] = claimed
         lease = claim.lease
         job = self.jobs[lease.job_id]
         shard = job.shards[lease.shard_no]

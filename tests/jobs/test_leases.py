@@ -32,7 +32,7 @@ def add_job(database: Database, **columns: object) -> uuid.UUID:
 
 def claim(database: Database, worker_id: uuid.UUID = WORKER, *, queue: str = "gpu") -> Claim | None:
     with database.transaction() as session:
-        return claims.claim(session, worker_id=worker_id, queue=queue, lease_seconds=30)
+        return next(iter(claims.claim(session, worker_id=worker_id, queue=queue, lease_seconds=30)), None)
 
 
 def must_claim(database: Database, worker_id: uuid.UUID = WORKER) -> Claim:

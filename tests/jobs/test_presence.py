@@ -35,8 +35,7 @@ def claim(database: Database) -> Claim:
 
 def next_claim(database: Database, key: int | None = KEY) -> Claim:
     with database.transaction() as session:
-        claimed = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=600, presence_key=key)
-    assert claimed is not None
+        [claimed] = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=600, presence_key=key)
     return claimed
 
 

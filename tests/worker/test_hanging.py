@@ -113,8 +113,7 @@ def test_a_picture_that_hangs_in_a_batch_is_found_by_the_next_attempt_and_fails_
 
     second = Watched(database, tmp_path, monkeypatch)  # as a process that was started anew
     with database.transaction() as session:
-        again = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
-    assert again is not None, "the lease need not expire first"
+        [again] = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)  # before the lease expires
     assert again.suspect
     feed(second, again, pipeline)
     assert second.ended.get(timeout=60) == EXIT_HUNG
@@ -123,8 +122,8 @@ def test_a_picture_that_hangs_in_a_batch_is_found_by_the_next_attempt_and_fails_
 
     third = Watched(database, tmp_path, monkeypatch)
     with database.transaction() as session:
-        last = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
-    if last is not None:  # what came behind the poison, unless it was settled before
+        behind = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+    for last in behind:  # what came behind the poison, unless it was settled before
         feed(third, last, pipeline)
         assert third.settler.wait_until_idle(60)
     results = third.results(claim)

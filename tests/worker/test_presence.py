@@ -55,8 +55,9 @@ class Fleet:
         with self.database.transaction() as session:
             make_job(session, items=1)
         with self.database.transaction() as session:
-            claim = claims.claim(session, worker_id=worker_id, queue="gpu", lease_seconds=600, presence_key=joined.key)
-        assert claim is not None
+            [claim] = claims.claim(
+                session, worker_id=worker_id, queue="gpu", lease_seconds=600, presence_key=joined.key
+            )
         return joined, claim
 
     def terminate(self, key: int) -> None:
@@ -89,8 +90,7 @@ def test_the_shard_of_a_worker_that_is_gone_is_free_long_before_its_lease_ends(f
     gone.stop()  # closes its connection, as the kernel does for a process that was killed
     assert fleet.rescued.get(timeout=WAIT_SECONDS) == "gpu"
     with fleet.database.transaction() as session:
-        rescued = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=600)
-    assert rescued is not None
+        [rescued] = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=600)
     assert rescued.lease.job_id == claim.lease.job_id
     assert rescued.suspect
 

@@ -132,8 +132,7 @@ class Bench:
                     )
                 )
         with self.database.transaction() as session:
-            claim = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
-        assert claim is not None
+            [claim] = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
         return claim
 
     def run(self, claim: Claim, pipeline: Invert) -> HeldLease:
