@@ -20,7 +20,6 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
-    literal_column,
     make_url,
     select,
 )
@@ -29,6 +28,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.sql.schema import Table
@@ -124,16 +124,29 @@ def _sqlite_engine(url: str, path: Path) -> Engine:
     return engine
 
 
-def clock(session: Session) -> ColumnElement[datetime.datetime]:
-    """Return the database's clock as a part of a statement."""
-    postgres = isinstance(session.get_bind().dialect, PGDialect)
-    text = "clock_timestamp()" if postgres else "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
-    return literal_column(text, UtcDateTime())
+class clock(ColumnElement[datetime.datetime]):  # noqa: N801  # reads as a function of SQL
+    """The database's clock as a part of a statement."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(clock, "postgresql")
+def _clock_of_postgres(*_: object, **__: object) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(clock, "sqlite")
+def _clock_of_sqlite(*_: object, **__: object) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+_NOW = select(clock())
 
 
 def now(session: Session) -> datetime.datetime:
     """Return the database's clock, the only one that decides leases."""
-    return session.execute(select(clock(session))).scalar_one()
+    return session.execute(_NOW).scalar_one()
 
 
 def storable(text: str) -> str:

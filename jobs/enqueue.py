@@ -108,7 +108,7 @@ def _job_of_key(session: Session, tenant: Tenant, sha256: str, idempotency_key: 
         return None
     job = session.scalar(
         select(JobRecord).where(
-            JobRecord.tenant_id == tenant.id, JobRecord.idempotency_key == idempotency_key, unexpired(session)
+            JobRecord.tenant_id == tenant.id, JobRecord.idempotency_key == idempotency_key, unexpired()
         )
     )
     if job is not None and job.request_sha256 != sha256:

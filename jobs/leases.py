@@ -14,8 +14,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, false, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    false,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 from uuid_utils.compat import uuid7
 
 from jobs.claimable import runnable
@@ -24,7 +38,7 @@ from jobs.errors import LeaseLost
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.retries import POSTPONING
 from jobs.shards import settled_count
-from jobs.states import CancelMode, ItemState, JobState, ShardState
+from jobs.states import SETTLED, CancelMode, ItemState, JobState, ShardState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,22 +132,9 @@ def settle(
 
     """
     added = Counter(result.state for result in results)
-    complete = settled_count() + len(results) == ShardRecord.item_count
-    settled = session.execute(
-        update(ShardRecord)
-        .where(_held(lease))
-        .values(
-            succeeded_count=ShardRecord.succeeded_count + added[ItemState.SUCCEEDED],
-            reused_count=ShardRecord.reused_count + added[ItemState.REUSED],
-            rejected_count=ShardRecord.rejected_count + added[ItemState.REJECTED],
-            failed_count=ShardRecord.failed_count + added[ItemState.FAILED],
-            cancelled_count=ShardRecord.cancelled_count + added[ItemState.CANCELLED],
-            state=case((complete, ShardState.ENDED), else_=ShardState.LEASED),
-            worker_id=case((complete, None), else_=ShardRecord.worker_id),
-            lease_expires_at=case((complete, None), else_=ShardRecord.lease_expires_at),
-        )
-        .returning(ShardRecord.state, clock(session))
-    ).one_or_none()
+    asked = {"of_job": lease.job_id, "of_shard": lease.shard_no, "with_token": lease.token, "added": len(results)}
+    asked |= {f"added_{state.value}": added[state] for state in SETTLED}
+    settled = session.execute(_SETTLE, asked).one_or_none()
     if settled is None:
         raise LeaseLost
     state, moment = settled
@@ -212,10 +213,16 @@ def _change(session: Session, lease: Lease, **columns: Any) -> None:
 
 
 def _held(lease: Lease) -> ColumnElement[bool]:
+    return _held_by(literal(lease.job_id), literal(lease.shard_no), literal(lease.token))
+
+
+def _held_by(
+    job_id: ColumnElement[uuid.UUID], shard_no: ColumnElement[int], token: ColumnElement[int]
+) -> ColumnElement[bool]:
     return and_(
-        ShardRecord.job_id == lease.job_id,
-        ShardRecord.shard_no == lease.shard_no,
-        ShardRecord.lease_token == lease.token,
+        ShardRecord.job_id == job_id,
+        ShardRecord.shard_no == shard_no,
+        ShardRecord.lease_token == token,
         ShardRecord.state == ShardState.LEASED,
     )
 
@@ -251,3 +258,29 @@ def _error_row(lease: Lease, failed: FailedTry, moment: datetime.datetime) -> di
         "worker_id": lease.worker_id,
         "failed_at": moment,
     }
+
+
+def _settling() -> ReturningUpdate[ShardState, datetime.datetime]:
+    complete = settled_count() + bindparam("added", type_=Integer()) == ShardRecord.item_count
+    counts = {state: getattr(ShardRecord, f"{state.value}_count") for state in SETTLED}
+    return (
+        update(ShardRecord)
+        .where(
+            _held_by(
+                bindparam("of_job", type_=Uuid()),
+                bindparam("of_shard", type_=Integer()),
+                bindparam("with_token", type_=BigInteger()),
+            )
+        )
+        .values({count: count + bindparam(f"added_{state.value}", type_=Integer()) for state, count in counts.items()})
+        .values(
+            state=case((complete, ShardState.ENDED), else_=ShardState.LEASED),
+            worker_id=case((complete, None), else_=ShardRecord.worker_id),
+            lease_expires_at=case((complete, None), else_=ShardRecord.lease_expires_at),
+        )
+        .returning(ShardRecord.state, clock())
+        .execution_options(synchronize_session=False)
+    )
+
+
+_SETTLE = _settling()  # built once: it is asked all the time

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, false, func, select, text, union_all
+from sqlalchemy import ColumnElement, Row, Select, bindparam, false, func, select, text, union_all
 from sqlalchemy.orm import Session
 
-from jobs.database import now
+from jobs.database import clock
 from jobs.errors import NotFound
 from jobs.expiry import unexpired
 from jobs.records import EventRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord, StyleRecord
 from jobs.states import SETTLED, ItemState, JobState, ShardState
 from jobs.tenants import Tenant
 
-Row = TypeVar("Row")
+Record = TypeVar("Record")
 
 MOVING = frozenset({JobState.RUNNING, JobState.FINISHING})  # states in which a rate says something about the end
 TROUBLED = (ItemState.FAILED, ItemState.REJECTED)  # states that carry an error code
@@ -84,10 +84,10 @@ class ItemStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[Row]):
+class Page(Generic[Record]):
     """Some rows in order, and whether there are more after them."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Record]
     more: bool
 
 
@@ -98,11 +98,10 @@ def job_status(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobStatus
         NotFound: the tenant has no such job.
 
     """
-    one = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id, unexpired(session))
-    statuses = _statuses(session, one)
-    if not statuses:
+    row = session.execute(_STATUS_OF_ONE, {"tenant_id": tenant.id, "job_id": job_id}).one_or_none()
+    if row is None:
         raise NotFound(f"there is no job {job_id}")
-    return statuses[0]
+    return _status(row)
 
 
 def find_job(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobRecord:
@@ -112,9 +111,7 @@ def find_job(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobRecord:
         NotFound: the tenant has no such job.
 
     """
-    job = session.scalar(
-        select(JobRecord).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id, unexpired(session))
-    )
+    job = session.scalar(select(JobRecord).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id, unexpired()))
     if job is None:
         raise NotFound(f"there is no job {job_id}")
     return job
@@ -124,12 +121,13 @@ def job_page(
     session: Session, tenant: Tenant, *, state: JobState | None = None, before: uuid.UUID | None = None, limit: int
 ) -> Page[JobStatus]:
     """Return up to `limit` jobs created before the job `before`, newest first."""
-    ids = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id, unexpired(session))
+    ids = select(JobRecord.id).where(JobRecord.tenant_id == tenant.id, unexpired())
     if state is not None:
         ids = ids.where(JobRecord.state == state)
     if before is not None:
         ids = ids.where(JobRecord.id < before)
-    statuses = _statuses(session, ids.order_by(JobRecord.id.desc()).limit(limit + 1))
+    rows = session.execute(_statuses(ids.order_by(JobRecord.id.desc()).limit(limit + 1)))
+    statuses = [_status(row) for row in rows]
     return Page(rows=statuses[:limit], more=len(statuses) > limit)
 
 
@@ -179,8 +177,8 @@ def style_page(session: Session, tenant: Tenant, *, after: str | None = None, li
     return Page(rows=rows[:limit], more=len(rows) > limit)
 
 
-def _statuses(session: Session, ids: Select[Any]) -> list[JobStatus]:
-    """Read the jobs of these ids, newest first, with their counts in the same statement: they add up."""
+def _statuses(ids: Select[uuid.UUID]) -> Select[*tuple[Any, ...]]:
+    """Select the jobs of these ids, newest first, with the clock and their counts: of one snapshot, they add up."""
     chosen = ids.cte("chosen")
     sums = (
         select(ShardRecord.job_id, *(func.sum(_count(state)).label(state.value) for state in SETTLED))
@@ -188,15 +186,13 @@ def _statuses(session: Session, ids: Select[Any]) -> list[JobStatus]:
         .group_by(ShardRecord.job_id)
         .subquery()
     )
-    rows = session.execute(
-        select(JobRecord, *(func.coalesce(sums.c[state.value], 0) for state in SETTLED))
+    return (
+        select(JobRecord, clock(), *(func.coalesce(sums.c[state.value], 0) for state in SETTLED))
         .join(chosen, chosen.c.id == JobRecord.id)
         .outerjoin(sums, sums.c.job_id == JobRecord.id)
         .order_by(JobRecord.id.desc())
         .execution_options(populate_existing=True)
-    ).all()
-    moment = now(session)
-    return [_status(row[0], dict(zip(SETTLED, map(int, row[1:]), strict=True)), moment) for row in rows]
+    )
 
 
 def _count(state: ItemState) -> ColumnElement[int]:
@@ -204,7 +200,9 @@ def _count(state: ItemState) -> ColumnElement[int]:
     return column
 
 
-def _status(job: JobRecord, settled: dict[ItemState, int], moment: datetime.datetime) -> JobStatus:
+def _status(row: Row[*tuple[Any, ...]]) -> JobStatus:
+    job, moment, *sums = row
+    settled = dict(zip(SETTLED, map(int, sums), strict=True))
     counts = Counts(
         total=job.planned_item_count,
         pending=job.planned_item_count - sum(settled.values()),
@@ -274,3 +272,11 @@ def _items_of_results(job_id: uuid.UUID, chosen: Sequence[Select[int]]) -> Selec
         .where(ItemRecord.job_id == job_id)
         .order_by(ItemRecord.item_no)
     )
+
+
+# Built once: it is asked all the time.
+_STATUS_OF_ONE = _statuses(
+    select(JobRecord.id).where(
+        JobRecord.tenant_id == bindparam("tenant_id"), JobRecord.id == bindparam("job_id"), unexpired()
+    )
+)

@@ -160,7 +160,7 @@ def _needed_elsewhere(session: Session, job: JobRecord, urls: Sequence[str]) -> 
     others = session.execute(
         select(JobRecord.id, JobRecord.output_url, JobRecord.state, JobRecord.planned_at).where(
             JobRecord.id != job.id,
-            unexpired(session),
+            unexpired(),
             _overlaps(_folder_of(job.output_url)),
         )
     ).all()
