@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 
@@ -20,6 +21,20 @@ from worker.watch import PREPARE_SECONDS, Watch
 from worker.work import MESSAGE_CHARACTERS
 
 log = structlog.get_logger(__name__)
+
+
+CLAIM_SECONDS = 0.5  # of work that a claim should bring, where one shard is less
+SHARDS_AT_MOST = 16
+
+
+def shards_at_most(claimed: int, seconds: float) -> int:
+    """Return how many shards to claim at once, when it took so long to claim and feed some.
+
+    One, as soon as the device takes more than half of `CLAIM_SECONDS` for it: what lies here could run elsewhere.
+    """
+    if seconds < CLAIM_SECONDS / 2:
+        return min(max(2 * claimed, 1), SHARDS_AT_MOST)
+    return max(claimed if seconds < CLAIM_SECONDS else claimed // 2, 1)
 
 
 class Runner:
@@ -50,22 +65,31 @@ class Runner:
         self._lease_seconds = lease_seconds
         self._presence_key = presence_key
         self._stopping = False
+        self._at_most = 1  # shards in one claim
 
     def step(self) -> bool:
-        """Claim one shard and feed it. Return whether there was one."""
+        """Claim shards and feed them. Return whether there were any."""
         if self._stopping:
             return False
+        started = time.monotonic()
         with self._database.transaction() as session:
-            claim = claims.claim(
+            claimed = claims.claim(
                 session,
                 worker_id=self._worker_id,
                 queue=self._queue,
                 lease_seconds=self._lease_seconds,
                 presence_key=self._presence_key(),
+                at_most=self._at_most,
             )
-        if claim is None:
-            return False
-        held = HeldLease(claim)
+        held = [HeldLease(claim) for claim in claimed]
+        for each in held:  # all at once: from here on they are kept
+            self._open(each)
+        fed = [self._feed(each) for each in held]
+        self._at_most = shards_at_most(len(held), time.monotonic() - started)
+        return any(fed)
+
+    def _open(self, held: HeldLease) -> None:
+        claim = held.claim
         self._settler.open(held)
         log.info(
             "shard_claimed",
@@ -76,13 +100,16 @@ class Runner:
         )
         if self._stopping:
             held.wind_down()
+
+    def _feed(self, held: HeldLease) -> bool:
+        """Send a shard on its way. Return False where it cannot run here now."""
         prepared = self._prepare(held)
         if prepared is None:
             return False
-        if claim.suspect:  # it may kill this process: nobody else's shard should die with it
+        if held.claim.suspect:  # it may kill this process: nobody else's shard should die with it
             self._settler.wait_until_idle(besides=held)
         self._stream.feed(held, prepared)
-        if claim.suspect:
+        if held.claim.suspect:
             self._settler.wait_until_idle()
         return True
 

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS = 1.0  # what a crash may cost: work of one second is done again
 TICK_SECONDS = 0.2  # until it is noticed that a lease is not wanted any more
+LEASES_AT_ONCE = 16  # in one transaction: its commit costs as much as the records of several
 AWAY_SECONDS = 5.0  # longest pause while the database is away
 
 
@@ -38,6 +39,21 @@ class _Account:
     results: list[ItemResult] = field(default_factory=list)  # to be recorded
     tries: list[FailedTry] = field(default_factory=list)
     in_doubt: bool = False  # the last transaction failed, perhaps after its commit
+
+    @property
+    def told(self) -> bool:
+        """Whether there is something to record."""
+        return bool(self.results or self.tries)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an item has failed for good."""
+        return any(result.state is ItemState.FAILED for result in self.results)
+
+    def clear(self) -> None:
+        """Forget what has been recorded, or never will be."""
+        self.results.clear()
+        self.tries.clear()
 
 
 class Settler(Vital):
@@ -130,10 +146,11 @@ class Settler(Vital):
 
     def _flush(self, *, everything: bool) -> None:
         """Settle the leases for which nothing more comes; all of them when it is time."""
+        due = [account for account in self._all() if not account.open or (everything and account.told)]
         try:
-            for account in self._all():
-                if everything or not account.open:
-                    self._settle(account)
+            while due:
+                self._settle(due[:LEASES_AT_ONCE])
+                del due[:LEASES_AT_ONCE]
         except AWAY as error:
             # The results stay here; the stream fills up and waits. They are recorded when the database is back, or
             # refused when the lease has gone to another worker meanwhile.
@@ -144,66 +161,81 @@ class Settler(Vital):
         else:
             self._failures = 0
 
-    def _settle(self, account: _Account) -> None:
-        held, lease, complete = account.held, account.held.lease, not account.open
-        if not (account.results or account.tries or complete):
-            return
+    def _settle(self, accounts: Sequence[_Account]) -> None:
+        """Record what has come of some leases, and close those of which nothing more comes."""
         try:
-            ended = held.alive and self._record(account)
-            if complete and held.alive and not ended:
-                with self._database.transaction() as session:
-                    held.give_back(session, lease)
-        except LeaseLost:
-            log.warning("results_refused", job_id=str(lease.job_id), shard_no=lease.shard_no)
-            held.lose()
+            self._record(accounts)
         except AWAY:
             raise
         except Exception:
+            if len(accounts) > 1:  # the others are not to suffer for it
+                for account in accounts:
+                    self._settle([account])
+                return
             # The database will never take these. The lease is left to expire, which counts as a death of its worker:
             # quarantine then finds the item that cannot be recorded, and everything beside it is.
+            [account] = accounts
+            lease = account.held.lease
             log.exception("results_unrecordable", job_id=str(lease.job_id), shard_no=lease.shard_no)
-            held.lose()
-            self._held.remove(held)
-        account.results.clear()
-        account.tries.clear()
-        if complete:
+            account.held.lose()
+            self._held.remove(account.held)
+        self._enforce({account.held.lease.job_id for account in accounts if account.failed})
+        closed = [account.held for account in accounts if not account.open]
+        for account in accounts:
+            account.clear()
+        for held in closed:
             self._held.remove(held)  # first of all: nobody should ask after it any more
-            self._end_job(lease)
+        self._end_jobs({held.lease for held in closed})
+        for held in closed:
             self.forget(held)
 
-    def _record(self, account: _Account) -> bool:
-        """Write the results. Return whether the shard has ended."""
-        lease, doubt, account.in_doubt = account.held.lease, account.in_doubt, True
+    def _record(self, accounts: Sequence[_Account]) -> None:
+        """Write results in one transaction; give back each lease of which nothing more comes, unless it has ended."""
+        ended = []
         with self._database.transaction() as session:
-            if doubt:
-                account.results = leases.unrecorded(session, lease, account.results)
-            ended = leases.settle(session, lease, account.results, account.tries)
-        account.in_doubt = False
-        failed = any(result.state is ItemState.FAILED for result in account.results)
-        account.results.clear()
-        account.tries.clear()
-        if failed:
-            with self._database.transaction() as session:
-                failure_policy.enforce(session, lease.job_id)
-        if ended:
+            for account in accounts:
+                held, lease = account.held, account.held.lease
+                if not held.alive:
+                    continue
+                try:
+                    if account.in_doubt:
+                        account.results = leases.unrecorded(session, lease, account.results)
+                    account.in_doubt = True
+                    if leases.settle(session, lease, account.results, account.tries):
+                        ended.append(lease)
+                    elif not account.open:
+                        held.give_back(session, lease)
+                except LeaseLost:
+                    log.warning("results_refused", job_id=str(lease.job_id), shard_no=lease.shard_no)
+                    held.lose()
+        for account in accounts:
+            account.in_doubt = False
+        for lease in ended:
             log.info("shard_ended", job_id=str(lease.job_id), shard_no=lease.shard_no, attempt=lease.attempt)
-        return ended
 
-    def _end_job(self, ended: Lease) -> None:
-        """Let a lease's job finish if it has no open shard left.
+    def _enforce(self, job_ids: Collection[uuid.UUID]) -> None:
+        """Stop jobs of which too much has failed. Where the database does not answer, the next failure asks again."""
+        for job_id in job_ids:
+            try:
+                with self._database.transaction() as session:
+                    failure_policy.enforce(session, job_id)
+            except AWAY as error:
+                log.warning("policy_unasked", job_id=str(job_id), error=str(error))
 
-        While this worker has another lease of the job, that one's end is soon enough to ask. Where the database does
+    def _end_jobs(self, closed: Collection[Lease]) -> None:
+        """Let the jobs of these leases finish if they have no open shard left.
+
+        While this worker has another lease of a job, that one's end is soon enough to ask. Where the database does
         not answer, maintenance asks later.
         """
-        job_id = ended.job_id
         with self._changed:
-            if any(lease.job_id == job_id and lease != ended for lease in self._accounts):
-                return
-        try:
-            with self._database.transaction() as session:
-                finishing = start_finishing(session, job_id)
-        except AWAY as error:
-            log.warning("finish_unasked", job_id=str(job_id), error=str(error))
-            return
-        if finishing:
-            self._on_job_complete(job_id)
+            busy = {lease.job_id for lease in self._accounts if lease not in closed}
+        for job_id in {lease.job_id for lease in closed} - busy:
+            try:
+                with self._database.transaction() as session:
+                    finishing = start_finishing(session, job_id)
+            except AWAY as error:
+                log.warning("finish_unasked", job_id=str(job_id), error=str(error))
+                continue
+            if finishing:
+                self._on_job_complete(job_id)
