@@ -15,7 +15,6 @@ from typing import Any, NewType
 
 import psycopg
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Engine,
     create_engine,
@@ -32,6 +31,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.schema import Table
 
 from jobs.copy_text import copy_text
@@ -147,7 +147,7 @@ def _sqlite_engine(url: str, path: Path) -> Engine:
     return engine
 
 
-class clock(ColumnElement[datetime.datetime]):  # noqa: N801  # reads as a function of SQL
+class clock(FunctionElement[datetime.datetime]):  # noqa: N801  # reads as a function of SQL
     """The database's clock as a part of a statement."""
 
     type = UtcDateTime()
