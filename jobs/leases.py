@@ -78,6 +78,15 @@ class FailedTry:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of items of one lease."""
+
+    lease: Lease
+    results: Sequence[ItemResult]
+    failed_tries: Sequence[FailedTry] = ()
+
+
 def renew(
     session: Session, leases: Sequence[Lease], *, lease_seconds: float, presence_key: int | None = None
 ) -> dict[Lease, bool]:
@@ -122,25 +131,25 @@ def standing(session: Session, leases: Sequence[Lease]) -> dict[Lease, bool]:
     return {lease: wanted[shard] for lease, shard in of.items() if shard in wanted}
 
 
-def settle(
-    session: Session, lease: Lease, results: Sequence[ItemResult], failed_tries: Sequence[FailedTry] = ()
-) -> bool:
-    """Record final states of items. Return whether the shard has ended with them.
+def settle(session: Session, settlements: Sequence[Settlement]) -> dict[Lease, bool]:
+    """Record final states of items. Return the leases that are still held, with whether their shards ended with it.
 
-    Raises:
-        LeaseLost: the lease is another's now. Nothing was recorded.
-
+    What is missing is lost: another worker has it, and nothing of it was recorded.
     """
-    added = Counter(result.state for result in results)
-    asked = {"of_job": lease.job_id, "of_shard": lease.shard_no, "with_token": lease.token, "added": len(results)}
-    asked |= {f"added_{state.value}": added[state] for state in SETTLED}
-    settled = session.execute(_SETTLE, asked).one_or_none()
-    if settled is None:
-        raise LeaseLost
-    state, moment = settled
-    append(session, ResultRecord, [_result_row(lease, result, moment) for result in results])
-    append(session, ItemErrorRecord, [_error_row(lease, failed, moment) for failed in failed_tries])
-    return state is ShardState.ENDED
+    ended: dict[Lease, bool] = {}
+    results, tries = [], []
+    for settlement in settlements:
+        lease = settlement.lease
+        settled = session.execute(_SETTLE, _parameters(settlement)).one_or_none()
+        if settled is None:
+            continue
+        state, moment = settled
+        ended[lease] = state is ShardState.ENDED
+        results += [_result_row(lease, result, moment) for result in settlement.results]
+        tries += [_error_row(lease, failed, moment) for failed in settlement.failed_tries]
+    append(session, ResultRecord, results)
+    append(session, ItemErrorRecord, tries)
+    return ended
 
 
 def unrecorded(session: Session, lease: Lease, results: Sequence[ItemResult]) -> list[ItemResult]:
@@ -225,6 +234,17 @@ def _held_by(
         ShardRecord.lease_token == token,
         ShardRecord.state == ShardState.LEASED,
     )
+
+
+def _parameters(settlement: Settlement) -> dict[str, Any]:
+    lease, added = settlement.lease, Counter(result.state for result in settlement.results)
+    return {
+        "of_job": lease.job_id,
+        "of_shard": lease.shard_no,
+        "with_token": lease.token,
+        "added": len(settlement.results),
+        **{f"added_{state.value}": added[state] for state in SETTLED},
+    }
 
 
 def _result_row(lease: Lease, result: ItemResult, moment: datetime.datetime) -> dict[str, Any]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
+from jobs import leases
 from jobs.database import append, now
+from jobs.errors import LeaseLost
+from jobs.leases import FailedTry, ItemResult, Lease, Settlement
 from jobs.output_keys import fold
 from jobs.recipes import FailurePolicy, PrefixSource, Recipe, fingerprint, sha256_of
 from jobs.records import (
@@ -63,6 +66,22 @@ def make_tenant(session: Session, name: str, **columns: Any) -> TenantRecord:
     session.add(tenant)
     session.flush()
     return tenant
+
+
+def settle(
+    session: Session, held: Lease, results: Sequence[ItemResult], failed_tries: Sequence[FailedTry] = ()
+) -> bool:
+    """Settle items of one lease. Return whether its shard has ended with them.
+
+    Raises:
+        LeaseLost: the lease is another's now.
+
+    """
+    settlement = Settlement(lease=held, results=results, failed_tries=failed_tries)
+    ended = leases.settle(session, [settlement])
+    if held not in ended:
+        raise LeaseLost
+    return ended[held]
 
 
 def make_job(

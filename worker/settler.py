@@ -14,8 +14,7 @@ import structlog
 
 from jobs import failure_policy, leases
 from jobs.database import AWAY, Database
-from jobs.errors import LeaseLost
-from jobs.leases import FailedTry, ItemResult, Lease
+from jobs.leases import FailedTry, ItemResult, Lease, Settlement
 from jobs.maintenance import start_finishing
 from jobs.states import ItemState
 from worker.held import HeldLease, HeldLeases
@@ -49,6 +48,10 @@ class _Account:
     def failed(self) -> bool:
         """Whether an item has failed for good."""
         return any(result.state is ItemState.FAILED for result in self.results)
+
+    @property
+    def settlement(self) -> Settlement:
+        return Settlement(lease=self.held.lease, results=self.results, failed_tries=self.tries)
 
     def clear(self) -> None:
         """Forget what has been recorded, or never will be."""
@@ -191,27 +194,25 @@ class Settler(Vital):
 
     def _record(self, accounts: Sequence[_Account]) -> None:
         """Write results in one transaction; give back each lease of which nothing more comes, unless it has ended."""
-        ended = []
+        alive = [account for account in accounts if account.held.alive]
         with self._database.transaction() as session:
-            for account in accounts:
-                held, lease = account.held, account.held.lease
-                if not held.alive:
-                    continue
-                try:
-                    if account.in_doubt:
-                        account.results = leases.unrecorded(session, lease, account.results)
-                    account.in_doubt = True
-                    if leases.settle(session, lease, account.results, account.tries):
-                        ended.append(lease)
-                    elif not account.open:
-                        held.give_back(session, lease)
-                except LeaseLost:
-                    log.warning("results_refused", job_id=str(lease.job_id), shard_no=lease.shard_no)
-                    held.lose()
-        for account in accounts:
+            for account in alive:
+                if account.in_doubt:
+                    account.results = leases.unrecorded(session, account.held.lease, account.results)
+                account.in_doubt = True
+            ended = leases.settle(session, [account.settlement for account in alive])
+            for account in alive:
+                if not (account.open or ended.get(account.held.lease, True)):
+                    account.held.give_back(session, account.held.lease)
+        for account in alive:
             account.in_doubt = False
-        for lease in ended:
-            log.info("shard_ended", job_id=str(lease.job_id), shard_no=lease.shard_no, attempt=lease.attempt)
+            lease = account.held.lease
+            facts = {"job_id": str(lease.job_id), "shard_no": lease.shard_no}
+            if lease not in ended:
+                log.warning("results_refused", **facts)
+                account.held.lose()
+            elif ended[lease]:
+                log.info("shard_ended", **facts, attempt=lease.attempt)
 
     def _enforce(self, job_ids: Collection[uuid.UUID]) -> None:
         """Stop jobs of which too much has failed. Where the database does not answer, the next failure asks again."""

@@ -130,7 +130,6 @@ def _lease_facts(lease: Any) -> dict[str, Any]:
 
 def _watch_leases(witness: Witness) -> None:
     from jobs import leases
-    from jobs.errors import LeaseLost
 
     claim, settle, release = _claim_function(), leases.settle, leases.release
 
@@ -142,14 +141,16 @@ def _watch_leases(witness: Witness) -> None:
         return claimed
 
     @functools.wraps(settle)
-    def settling(session: Any, lease: Any, results: Any, *args: Any, **kwargs: Any) -> Any:
-        facts = _lease_facts(lease) | {"items": {result.item_no: result.state.value for result in results}}
-        try:
-            ended = settle(session, lease, results, *args, **kwargs)
-        except LeaseLost:
-            witness.note("refused", **facts)
-            raise
-        _will(session, "settled", **facts)
+    def settling(session: Any, settlements: Any) -> Any:
+        ended = settle(session, settlements)
+        for each in settlements:
+            facts = _lease_facts(each.lease) | {
+                "items": {result.item_no: result.state.value for result in each.results}
+            }
+            if each.lease in ended:
+                _will(session, "settled", **facts)
+            else:
+                witness.note("refused", **facts)
         return ended
 
     @functools.wraps(release)

@@ -22,6 +22,7 @@ from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.states import CancelMode, ItemState, JobState, ShardState
 from jobs.storage import Storages
 from jobs.tenants import Tenant
+from tests import factories
 from tests.factories import TENANT, item_row, lease, make_job
 
 STOPPING = threading.Event()  # never set
@@ -57,7 +58,7 @@ def settle_all(database: Database, claimed: Claim) -> None:
         ItemResult(item_no=item.item_no, state=ItemState.SUCCEEDED, sha256="00", bytes=1) for item in claimed.items
     ]
     with database.transaction() as session:
-        leases.settle(session, claimed.lease, results)
+        factories.settle(session, claimed.lease, results)
 
 
 def stop(database: Database, job_id: uuid.UUID, mode: CancelMode) -> None:
@@ -187,7 +188,7 @@ def test_settled_items_of_a_shard_stay_as_they_are(database: Database) -> None:
     claimed = claim_shard(database)
     with database.transaction() as session:
         done = [ItemResult(item_no=number, state=ItemState.SUCCEEDED, sha256="00", bytes=1) for number in (1, 3)]
-        leases.settle(session, claimed.lease, done)
+        factories.settle(session, claimed.lease, done)
     stop(database, job_id, CancelMode.NOW)
     step(database)
     assert results_of(database, job_id) == {ItemState.CANCELLED: 3, ItemState.SUCCEEDED: 2}

@@ -24,6 +24,7 @@ from jobs.leases import ItemResult, Lease
 from jobs.records import Record, ShardRecord
 from jobs.states import ItemState
 from jobs.tenants import Tenant
+from tests import factories
 from tests.factories import make_job
 
 WORKERS = (uuid.UUID(int=1), uuid.UUID(int=2))
@@ -151,7 +152,7 @@ class World:
         try:
             with self.database.transaction() as session:
                 results = [ItemResult(item_no=item, state=ItemState.SUCCEEDED) for item in items]
-                ended = leases.settle(session, lease, results)
+                ended = factories.settle(session, lease, results)
         except LeaseLost:
             accepted, ended = False, True
         rest = tuple(item for item in unrecorded if item not in items)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from jobs import claims, leases
+from jobs import claims
 from jobs.advance import advance
 from jobs.database import Database, now
 from jobs.errors import LeaseLost, StorageError
@@ -25,6 +25,7 @@ from jobs.maintenance import start_finishing, waiting_queues
 from jobs.records import BadRowRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.states import ItemState, JobOutcome, JobState, ShardState
 from jobs.storage import Storages
+from tests import factories
 from tests.factories import make_job, make_results
 
 WORKER = uuid.UUID(int=4)
@@ -150,12 +151,12 @@ def test_cancelling_ends_every_open_shard_and_takes_leased_ones_back(database: D
     with database.transaction() as session:
         [claim] = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
     with database.transaction() as session:
-        leases.settle(session, claim.lease, [ItemResult(item_no=0, state=ItemState.SUCCEEDED)])
+        factories.settle(session, claim.lease, [ItemResult(item_no=0, state=ItemState.SUCCEEDED)])
         session.get_one(JobRecord, job_id).state = JobState.CANCELLING
         session.get_one(JobRecord, job_id).cancelling_at = session.get_one(JobRecord, job_id).created_at
     step(database)
     with pytest.raises(LeaseLost), database.transaction() as session:
-        leases.settle(session, claim.lease, [ItemResult(item_no=1, state=ItemState.SUCCEEDED)])
+        factories.settle(session, claim.lease, [ItemResult(item_no=1, state=ItemState.SUCCEEDED)])
     step(database)
     job = get_job(database, job_id)
     assert (job.state, job.outcome) == (JobState.ENDED, JobOutcome.CANCELLED)

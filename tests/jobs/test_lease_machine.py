@@ -34,6 +34,7 @@ from jobs.records import JobRecord, ResultRecord, ShardRecord
 from jobs.states import CLAIMABLE, JOB_MOVES, SETTLED, ItemState, JobState
 from jobs.storage import Storages
 from jobs.tenants import Tenant
+from tests import factories
 from tests.factories import make_job
 
 WORKERS = [uuid.UUID(int=number) for number in range(1, 4)]
@@ -213,10 +214,10 @@ class Leases(RuleBasedStateMachine):
         results = [result(number, state) for number, state in states.items()]
         if not self.holds(claim.lease):
             with pytest.raises(LeaseLost), self.database.transaction() as session:
-                leases.settle(session, claim.lease, results)
+                factories.settle(session, claim.lease, results)
             return
         with self.database.transaction() as session:
-            ended = leases.settle(session, claim.lease, results)
+            ended = factories.settle(session, claim.lease, results)
         job.results |= states
         shard = job.shards[claim.lease.shard_no]
         assert ended == (not job.pending(shard))

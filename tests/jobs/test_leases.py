@@ -19,6 +19,7 @@ from jobs.leases import FailedTry, ItemResult
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.retries import Backoff
 from jobs.states import CancelMode, ItemState, JobState, ShardState
+from tests import factories
 from tests.factories import make_job
 
 WORKER = uuid.UUID(int=1)
@@ -47,7 +48,7 @@ def succeed(numbers: Sequence[int]) -> list[ItemResult]:
 
 def settle(database: Database, claimed: Claim, results: Sequence[ItemResult]) -> bool:
     with database.transaction() as session:
-        return leases.settle(session, claimed.lease, results)
+        return factories.settle(session, claimed.lease, results)
 
 
 def expire(database: Database, claimed: Claim) -> None:
@@ -198,7 +199,7 @@ def test_failed_tries_are_kept_beside_the_result(database: Database) -> None:
     claimed = must_claim(database)
     tries = [FailedTry(item_no=0, code="storage_unavailable", message="503")] * 2
     with database.transaction() as session:
-        leases.settle(session, claimed.lease, succeed([0]), tries)
+        factories.settle(session, claimed.lease, succeed([0]), tries)
     with database.reading() as session:
         rows = session.scalars(select(ItemErrorRecord).where(ItemErrorRecord.job_id == job_id)).all()
         assert [(row.code, row.attempt) for row in rows] == [("storage_unavailable", 1)] * 2
@@ -210,7 +211,7 @@ def test_a_reason_may_say_anything(database: Database) -> None:
     odd = "a \0 b \udcff c"
     result = ItemResult(item_no=0, state=ItemState.FAILED, error_code="corrupt_image", error_message=odd)
     with database.transaction() as session:
-        assert leases.settle(session, claimed.lease, [result], [FailedTry(item_no=0, code="x", message=odd)])
+        assert factories.settle(session, claimed.lease, [result], [FailedTry(item_no=0, code="x", message=odd)])
     with database.reading() as session:
         (message,) = session.scalars(select(ResultRecord.error_message))
     assert message is not None

@@ -18,6 +18,7 @@ from jobs.queries import job_status
 from jobs.records import ItemRecord, JobRecord, ShardRecord
 from jobs.states import ItemState, JobState, ShardState
 from jobs.tenants import Tenant
+from tests import factories
 from tests.factories import item_row, make_job
 from tests.jobs.test_queries import recorded
 
@@ -104,7 +105,7 @@ def test_no_question_of_a_worker_reads_all_shards(crowded: Database) -> None:
     def settle() -> None:
         with crowded.transaction() as session:
             result = ItemResult(item_no=claimed[0].items[0].item_no, state=ItemState.SUCCEEDED)
-            assert leases.settle(session, claimed[0].lease, [result])
+            assert factories.settle(session, claimed[0].lease, [result])
 
     def release() -> None:
         with crowded.transaction() as session:

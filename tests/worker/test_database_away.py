@@ -65,10 +65,10 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(
     bench = Bench(database, tmp_path)
     settle, failed = leases.settle, []
 
-    def settle_and_lose_the_answer(session, lease, results, tries):  # type: ignore[no-untyped-def]
-        ended = settle(session, lease, results, tries)
-        if results and not failed:
-            failed.append(len(results))
+    def settle_and_lose_the_answer(session, settlements):  # type: ignore[no-untyped-def]
+        ended = settle(session, settlements)
+        if settlements[0].results and not failed:
+            failed.append(len(settlements))
             session.commit()
             raise OperationalError("COMMIT", None, psycopg.OperationalError("the connection is lost"))
         return ended
