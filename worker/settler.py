@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 SETTLE_SECONDS = 1.0  # what a crash may cost: work of one second is done again
 TICK_SECONDS = 0.2  # until it is noticed that a lease is not wanted any more
 LEASES_AT_ONCE = 16  # in one transaction: its commit costs as much as the records of several
+WORKS_AT_ONCE = 4096  # noted before leases are looked at
 AWAY_SECONDS = 5.0  # longest pause while the database is away
 
 
@@ -105,16 +106,22 @@ class Settler(Vital):
     def _run(self) -> None:
         flush_at = time.monotonic() + SETTLE_SECONDS
         while True:
-            try:
-                self._take(self.inbox.get(timeout=max(0.0, min(flush_at - time.monotonic(), TICK_SECONDS))))
-            except queue.Empty:
-                pass
+            self._take_all(max(0.0, min(flush_at - time.monotonic(), TICK_SECONDS)))
             complete = self._sweep()
             due = time.monotonic() >= flush_at
             if (due or complete) and time.monotonic() >= self._away_until:
                 self._flush(everything=due)
             if due:
                 flush_at = time.monotonic() + SETTLE_SECONDS
+
+    def _take_all(self, seconds: float) -> None:
+        """Note the works that wait, or the first that comes within some seconds."""
+        try:
+            self._take(self.inbox.get(timeout=seconds))
+            for _ in range(WORKS_AT_ONCE):
+                self._take(self.inbox.get_nowait())
+        except queue.Empty:
+            pass
 
     def _take(self, work: Work) -> None:
         """Note a work, unless it was given back without waiting for it."""
