@@ -121,7 +121,7 @@ class Lines:
 def make_row(line: Line, members: Mapping[str, object]) -> Row:
     """Make a row of what a line says, whatever its format; raise BadLineError if that is none."""
     rest = dict(members)
-    if rest.keys() >= RESULT_MEMBERS:
+    if "error_code" in rest and rest.keys() >= RESULT_MEMBERS:
         for name in RESULT_MEMBERS:
             del rest[name]
     key = _key(rest.pop("key", None))

@@ -113,14 +113,15 @@ class _Places:
         self.base_url = str(base)
         self.output = output
         self.allowed = allowed
-        apart = not (base.within(output) or output.within(base))
-        self._all_good = apart and any(map(base.within, allowed))
+        self._all_good = any(map(base.within, allowed)) and not base.within(output)
+        # Below the base, keys that begin like these take a closer look.
+        self._odd = ("/", output.key[len(base.key) :].rstrip("/")) if output.within(base) else ("/",)
         self._room_bytes = MAX_KEY_BYTES - len(base.key.encode())
 
     def is_plain(self, key: str) -> bool:
         """Whether this is surely a good name for a picture below the base. Says no where it takes a closer look."""
-        fits = self._all_good and key.isascii() and len(key) <= self._room_bytes
-        return fits and "//" not in key and not key.startswith("/")
+        fits = self._all_good and len(key) <= self._room_bytes and key.isascii()
+        return fits and "//" not in key and not key.startswith(self._odd)
 
 
 def _from_row(row: Row | BadRow, places: _Places) -> Entry | Refused:
