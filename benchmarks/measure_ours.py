@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,21 +42,24 @@ class Ours:
 
 
 def measure(count: int, pickups: int, folder: Path, work: Path, postgres: DurablePostgres) -> Ours:
-    """Plan and drain a job of `count` items on Postgres; compare with COPY of the rows that came of it.
+    """Plan a job of `count` items on Postgres, then drain it; compare with COPY of the rows that came of it.
 
-    Then send `pickups` small jobs, and as many when the broker is gone.
+    Each by itself, as of the peers. Then send `pickups` small jobs, and as many when the broker is gone.
     """
     url = postgres.url(postgres.create_database())
     with Broker(folder) as broker, System(folder, url, broker, work, WORKERS, WORKER) as system:
         manifest = system.manifest("million", count)
         with session(url) as connection:
             before = _number(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
-        job_id = system.enqueue(manifest, "million")
+        job_id = system.enqueue(manifest, "million", require_confirmation=True)
+        _wait(system, job_id, lambda job: bool(job["planned"]))
+        system.resume(job_id)
         busy = _watch(system, job_id)
         with session(url) as connection:
             wal = _number(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn") - before
             plan_seconds, drain_seconds = _seconds(connection)
-        _wait_for_end(system, job_id)
+        job = _wait(system, job_id, lambda job: job["state"] == "ended")
+        assert job["outcome"] == "succeeded", job
         idle = _latencies(system, job_id, IDLE_LOOKS)
         peak = max(worker.peak_mb() for worker in system.workers)
         pickup = _pickup(system, pickups)
@@ -103,7 +107,7 @@ def _watch(system: System, job_id: str) -> list[float]:
         asked = time.perf_counter()
         job = system.api.job(job_id)
         milliseconds = (time.perf_counter() - asked) * 1000
-        if job["planned"] and job["counts"]["pending"] == 0:
+        if job["counts"]["pending"] == 0:
             return took or [milliseconds]
         if job["started_at"]:
             took.append(milliseconds)
@@ -111,12 +115,12 @@ def _watch(system: System, job_id: str) -> list[float]:
         time.sleep(LOOK_SECONDS)
 
 
-def _wait_for_end(system: System, job_id: str) -> None:
+def _wait(system: System, job_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     until = time.monotonic() + LIMIT_SECONDS
-    while (job := system.api.job(job_id))["state"] != "ended":
-        assert time.monotonic() < until, f"not ended in time: {job}"
+    while not reached(job := system.api.job(job_id)):
+        assert time.monotonic() < until, f"not in time: {job}"
         time.sleep(0.1)
-    assert job["outcome"] == "succeeded", job
+    return job
 
 
 def _latencies(system: System, job_id: str, count: int) -> list[float]:

@@ -118,6 +118,10 @@ class System:
             }
         )
 
+    def resume(self, job_id: str) -> None:
+        """Confirm a job by the public API."""
+        self.api.client.post(f"/v1/jobs/{job_id}/resume").raise_for_status()
+
 
 def drop_dead(processes: list[subprocess.Popen[bytes]]) -> None:
     """Kill processes that we started as sessions of their own, with all their children, as a lost machine would."""

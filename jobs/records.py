@@ -197,7 +197,8 @@ class ItemRecord(Record):
 
     __tablename__ = "items"
 
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """No foreign key: its check doubled what COPY takes. Planning holds the job's row; a job goes after its items."""
     item_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """0, 1, 2 … in the order of the source."""
     product_id: Mapped[str | None]

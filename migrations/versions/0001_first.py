@@ -212,7 +212,6 @@ def upgrade() -> None:
         sa.Column("output_key", sa.Text(), nullable=False),
         sa.Column("output_key_digest", sa.LargeBinary(length=16), nullable=False),
         sa.Column("attributes", JSON, nullable=True),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_items_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "item_no", name=op.f("pk_items")),
         sa.UniqueConstraint("job_id", "output_key_digest", name=op.f("uq_items_job_id_output_key_digest")),
     )
