@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +35,7 @@ log = structlog.get_logger(__name__)
 SHARD_ITEMS = 128  # small enough to share a small job, large enough that claims cost nothing beside the work
 LARGE_JOB_ITEMS = 128 * SHARD_ITEMS  # from here on there is enough to share: half the claims do
 LARGE_SHARD_ITEMS = 2 * SHARD_ITEMS
-CHUNK_ITEMS = 32 * SHARD_ITEMS  # per transaction
+CHUNK_ITEMS = 64 * SHARD_ITEMS  # per transaction
 CHUNK_ROWS = 2 * CHUNK_ITEMS  # rows read at most before what was found is committed
 BAD_ROWS_NAMED = 100  # in a job's error
 RINGS = 8  # workers woken at once
@@ -74,24 +73,11 @@ def plan(database: Database, storages: Storages, lease: JobLease, *, allowed: It
         planner.source, storages, database, cursor=job.plan_cursor, output_url=job.output_url, allowed=tuple(allowed)
     )
     try:
-        _pipeline(_chunks(rows), planner.append)
+        for chunk in _chunks(rows):
+            planner.append(chunk)
         planner.end()
     except _Stopped:
         log.info("planning_stopped", job_id=str(job.id))
-
-
-def _pipeline(chunks: Iterator[_Chunk], append: Callable[[_Chunk], None]) -> None:
-    """Append chunks in order, each while the next one is being read."""
-    with ThreadPoolExecutor(1, thread_name_prefix="append") as thread:
-        under_way: Future[None] | None = None
-        try:
-            for chunk in chunks:
-                if under_way is not None:
-                    under_way.result()
-                under_way = thread.submit(append, chunk)
-        finally:  # a lease that is lost says more than a source that breaks off
-            if under_way is not None:
-                under_way.result()
 
 
 def _chunks(rows: Iterator[Entry | Refused | PassedOver]) -> Iterator[_Chunk]:

@@ -57,7 +57,7 @@ class FolderStorage:
 
     @contextlib.contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
-        with io.BufferedReader(self._opened(key)) as stream:
+        with io.BufferedReader(self._opened(key), COPY_BYTES) as stream:
             yield stream
 
     def write(self, key: str, data: bytes, *, media_type: str) -> None:

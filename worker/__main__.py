@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import structlog
@@ -41,6 +42,7 @@ def main() -> int:
         stopping.ask()
 
     stopping.listen()
+    gc.freeze()  # what was loaded so far stays: collections need not look at it over and over
     process.start()
     status = 1
     try:
