@@ -82,11 +82,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[ReadSession]:
-        """Give a session that never writes; on SQLite it waits for no writer."""
-        with (
-            self.engine.connect().execution_options(sqlite_begin="BEGIN DEFERRED") as connection,
-            Session(connection) as session,
-        ):
+        """Give a session that never writes; on SQLite it waits for no writer.
+
+        On Postgres each statement sees what was committed before it, so that no transaction around them is needed.
+        """
+        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+        if self.engine.dialect.name == "sqlite":
+            options = {"sqlite_begin": "BEGIN DEFERRED"}
+        with self.engine.connect().execution_options(**options) as connection, Session(connection) as session:
             yield ReadSession(session)
 
     @contextmanager

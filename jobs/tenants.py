@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import Select, bindparam, delete, exists, func, literal, select
 from sqlalchemy.orm import Session
 
 from jobs.database import now
@@ -56,17 +56,14 @@ def tenant_of_key(session: Session, settings: Settings, key: str | None) -> Tena
         Unauthorized: there are keys, and this is none of them.
 
     """
-    keyed = True
-    tenant_id = None
     if key is not None:
-        tenant_id = session.scalar(select(ApiKeyRecord.tenant_id).where(ApiKeyRecord.sha256 == _digest(key)))
-    if tenant_id is None:
-        keyed = _has_keys(session)
-        if keyed:
-            raise Unauthorized
-        tenant_id = DEFAULT
-    row = session.get(TenantRecord, tenant_id)
-    return _tenant(settings, tenant_id, row, keyed=keyed)
+        of_key = session.execute(_TENANT_OF_KEY, {"sha256": _digest(key)}).one_or_none()
+        if of_key is not None:
+            return _tenant(settings, of_key[0], of_key[1], keyed=True)
+    keyed, row = session.execute(_TENANT_WITHOUT_KEY).one()
+    if keyed:
+        raise Unauthorized
+    return _tenant(settings, DEFAULT, row, keyed=False)
 
 
 def tenant_of_job(session: Session, settings: Settings, job_id: uuid.UUID) -> Tenant:
@@ -178,6 +175,28 @@ def _tenant(settings: Settings, tenant_id: str, row: TenantRecord | None, *, key
     others = (Location.parse(url, field="allowed_prefixes").as_prefix() for url in given)
     own = storage.child(folder) if folder else storage
     return Tenant(id=tenant_id, allowed_prefixes=(own, *others), folder=folder)
+
+
+def _select_tenant_of_key() -> Select[str, TenantRecord | None]:
+    return (
+        select(ApiKeyRecord.tenant_id, TenantRecord)
+        .outerjoin(TenantRecord, TenantRecord.id == ApiKeyRecord.tenant_id)
+        .where(ApiKeyRecord.sha256 == bindparam("sha256"))
+    )
+
+
+def _select_tenant_without_key() -> Select[bool, TenantRecord | None]:
+    default = select(literal(DEFAULT).label("id")).subquery()
+    return (
+        select(exists().select_from(ApiKeyRecord), TenantRecord)
+        .select_from(default)
+        .outerjoin(TenantRecord, TenantRecord.id == default.c.id)
+    )
+
+
+# Built once: each request asks one of them.
+_TENANT_OF_KEY = _select_tenant_of_key()
+_TENANT_WITHOUT_KEY = _select_tenant_without_key()
 
 
 def _has_keys(session: Session) -> bool:
