@@ -57,7 +57,7 @@ def opened(settings: ApiSettings, shelf: CardShelf) -> Iterator[Parts]:
         database.close()
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:  # what is not async would cost a thread
     parts = request.app.state.parts
     assert isinstance(parts, Parts)
     return parts
@@ -73,7 +73,15 @@ ApiKey = HTTPBearer(
 )
 
 
-def tenant_of(parts: AppParts, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(ApiKey)]) -> Tenant:
+async def key_of(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(ApiKey)]) -> str | None:
+    """Return the key that a request carries."""
+    return credentials.credentials if credentials else None
+
+
+GivenKey = Annotated[str | None, Depends(key_of)]
+
+
+def tenant_of(parts: AppParts, key: GivenKey) -> Tenant:
     """Return the tenant that a request speaks for.
 
     Raises:
@@ -81,7 +89,7 @@ def tenant_of(parts: AppParts, credentials: Annotated[HTTPAuthorizationCredentia
 
     """
     with parts.database.reading() as session:
-        return tenant_of_key(session, parts.settings, credentials.credentials if credentials else None)
+        return tenant_of_key(session, parts.settings, key)
 
 
 CurrentTenant = Annotated[Tenant, Depends(tenant_of)]

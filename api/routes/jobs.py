@@ -12,13 +12,13 @@ from fastapi.responses import JSONResponse
 from api.answers import JOB_HEADERS, LOCATION, POLL_SECONDS, REPLAYED, TAGGED, job_answer, problems
 from api.control_schemas import JobPreview
 from api.enqueueing import check, enqueue_request
-from api.parts import AppParts, CurrentTenant, Parts
+from api.parts import AppParts, CurrentTenant, GivenKey, Parts
 from api.schemas import Item, ItemPage, Job, JobPage
 from api.tags import is_known, quoted, wait_seconds
 from jobs.queries import JobStatus, find_job, item_page, job_page, job_status
 from jobs.recipes import JobRequest
 from jobs.states import ItemState, JobState
-from jobs.tenants import Tenant
+from jobs.tenants import tenant_of_key
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -80,7 +80,7 @@ def list_jobs(
 )
 async def get_job(
     parts: AppParts,
-    tenant: CurrentTenant,
+    key: GivenKey,
     request: Request,
     response: Response,
     job_id: uuid.UUID,
@@ -94,13 +94,13 @@ async def get_job(
 
     Equal tags mean that nothing but the progress can have changed.
     """
-    status = await run_in_threadpool(_look, parts, tenant, job_id)
+    status = await run_in_threadpool(_look, parts, key, job_id)
     seconds = wait_seconds(prefer)
     if seconds and is_known(status.tag, if_none_match):
         with parts.watchers.place() as free:
             if free:
                 response.headers["Preference-Applied"] = f"wait={seconds}"
-                status = await _changed(parts, tenant, request, status, seconds)
+                status = await _changed(parts, key, request, status, seconds)
     if is_known(status.tag, if_none_match):
         headers = {"ETag": quoted(status.tag), "Retry-After": str(POLL_SECONDS)}
         return Response(status_code=304, headers=headers | dict(response.headers))  # type: ignore[return-value]
@@ -128,12 +128,13 @@ def list_items(
     return ItemPage(data=data, next_after=data[-1].item_no if page.more else None)
 
 
-def _look(parts: Parts, tenant: Tenant, job_id: uuid.UUID) -> JobStatus:
+def _look(parts: Parts, key: str | None, job_id: uuid.UUID) -> JobStatus:
+    """Look at a job for whoever has this key: in one thread and one session, for this is what is asked most."""
     with parts.database.reading() as session:
-        return job_status(session, tenant, job_id)
+        return job_status(session, tenant_of_key(session, parts.settings, key), job_id)
 
 
-async def _changed(parts: Parts, tenant: Tenant, request: Request, known: JobStatus, seconds: int) -> JobStatus:
+async def _changed(parts: Parts, key: str | None, request: Request, known: JobStatus, seconds: int) -> JobStatus:
     """Return the job as soon as it is another than a caller knows, or as it is after so many seconds."""
     looks = int(seconds / LOOK_SECONDS)
     status = known
@@ -141,6 +142,6 @@ async def _changed(parts: Parts, tenant: Tenant, request: Request, known: JobSta
         await parts.watchers.pause(LOOK_SECONDS)
         if parts.watchers.stopping or await request.is_disconnected():
             break
-        status = await run_in_threadpool(_look, parts, tenant, known.job.id)
+        status = await run_in_threadpool(_look, parts, key, known.job.id)
         looks -= 1
     return status
