@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import datetime
 import statistics
+import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from benchmarks.stack import DurablePostgres, System, session
+from jobs.database import Database
+from jobs.records import JobRecord, ResultRecord
 from tests.servers import Broker
 
 LOOK_SECONDS = 0.02
@@ -41,6 +47,18 @@ class Ours:
     pickup_p95_ms_no_broker: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class OursOnSqlite:
+    """What one run on SQLite came to."""
+
+    items: int
+    enqueued_per_second: float
+    drained_per_second: float
+    status_p99_ms: float
+    told_locked: int  # lines of logs, of the API and of the workers, that speak of a locked database
+    worker_peak_mb: float
+
+
 def measure(count: int, pickups: int, folder: Path, work: Path, postgres: DurablePostgres) -> Ours:
     """Plan a job of `count` items on Postgres, then drain it; compare with COPY of the rows that came of it.
 
@@ -48,19 +66,13 @@ def measure(count: int, pickups: int, folder: Path, work: Path, postgres: Durabl
     """
     url = postgres.url(postgres.create_database())
     with Broker(folder) as broker, System(folder, url, broker, work, WORKERS, WORKER) as system:
-        manifest = system.manifest("million", count)
         with session(url) as connection:
             before = _number(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
-        job_id = system.enqueue(manifest, "million", require_confirmation=True)
-        _wait(system, job_id, lambda job: bool(job["planned"]))
-        system.resume(job_id)
-        busy = _watch(system, job_id)
+        job_id, busy = _run(system, count)
         with session(url) as connection:
             wal = _number(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn") - before
-            plan_seconds, drain_seconds = _seconds(connection)
-        job = _wait(system, job_id, lambda job: job["state"] == "ended")
-        assert job["outcome"] == "succeeded", job
-        idle = _latencies(system, job_id, IDLE_LOOKS)
+        plan_seconds, drain_seconds = _seconds(url, job_id)
+        idle = [_look(system, job_id)[1] for _ in range(IDLE_LOOKS)]
         peak = max(worker.peak_mb() for worker in system.workers)
         pickup = _pickup(system, pickups)
         broker.stop()
@@ -89,6 +101,36 @@ def measure(count: int, pickups: int, folder: Path, work: Path, postgres: Durabl
     )
 
 
+def measure_on_sqlite(count: int, folder: Path, work: Path) -> OursOnSqlite:
+    """Plan and drain a job of `count` items on SQLite, with as many processes as on Postgres."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        url = f"sqlite:///{place}/restyle.db"
+        with Broker(folder) as broker, System(folder, url, broker, work, WORKERS, WORKER) as system:
+            job_id, busy = _run(system, count)
+            plan_seconds, drain_seconds = _seconds(url, job_id)
+            peak = max(worker.peak_mb() for worker in system.workers)
+            logs = [system.api.log(), *(worker.log() for worker in system.workers)]
+    return OursOnSqlite(
+        items=count,
+        enqueued_per_second=count / plan_seconds,
+        drained_per_second=count / drain_seconds,
+        status_p99_ms=_p(99, busy),
+        told_locked=sum("locked" in line for log in logs for line in log.splitlines()),
+        worker_peak_mb=peak,
+    )
+
+
+def _run(system: System, count: int) -> tuple[str, list[float]]:
+    """Plan a job, then drain it and look at it meanwhile. Return its id and the milliseconds of the looks."""
+    job_id = system.enqueue(system.manifest("million", count), "million", require_confirmation=True)
+    _wait(system, job_id, lambda job: bool(job["planned"]))
+    system.resume(job_id)
+    busy = _watch(system, job_id)
+    job = _wait(system, job_id, lambda job: job["state"] == "ended")
+    assert job["outcome"] == "succeeded", job
+    return job_id, busy
+
+
 def _pickup(system: System, count: int) -> float:
     """Return the 95th percentile of milliseconds from a request to the first claim, of jobs sent to idle workers."""
     manifest = system.manifest("one", 1)
@@ -104,15 +146,20 @@ def _watch(system: System, job_id: str) -> list[float]:
     took: list[float] = []
     until = time.monotonic() + LIMIT_SECONDS
     while True:
-        asked = time.perf_counter()
-        job = system.api.job(job_id)
-        milliseconds = (time.perf_counter() - asked) * 1000
+        job, milliseconds = _look(system, job_id)
         if job["counts"]["pending"] == 0:
             return took or [milliseconds]
         if job["started_at"]:
             took.append(milliseconds)
         assert time.monotonic() < until, f"not drained in time: {job}"
-        time.sleep(LOOK_SECONDS)
+
+
+def _look(system: System, job_id: str) -> tuple[dict[str, Any], float]:
+    """Pause, and ask for the job. Return it and the milliseconds of the answer."""
+    time.sleep(LOOK_SECONDS)
+    asked = time.perf_counter()
+    job = system.api.job(job_id)
+    return job, (time.perf_counter() - asked) * 1000
 
 
 def _wait(system: System, job_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -123,23 +170,17 @@ def _wait(system: System, job_id: str, reached: Callable[[dict[str, Any]], bool]
     return job
 
 
-def _latencies(system: System, job_id: str, count: int) -> list[float]:
-    took = []
-    for _ in range(count):
-        asked = time.perf_counter()
-        system.api.job(job_id)
-        took.append((time.perf_counter() - asked) * 1000)
-        time.sleep(LOOK_SECONDS)
-    return took
-
-
-def _seconds(connection: Any) -> tuple[float, float]:
+def _seconds(url: str, job_id: str) -> tuple[float, float]:
     """Return the seconds from the request to the end of planning, and from the first claim to the last result."""
-    row = connection.execute(
-        "SELECT extract(epoch FROM planned_at - created_at),"
-        " extract(epoch FROM (SELECT max(settled_at) FROM results) - started_at) FROM jobs"
-    ).fetchone()
-    return float(row[0]), float(row[1])
+    database = Database(url)
+    with database.reading() as session:
+        job = session.get_one(JobRecord, uuid.UUID(job_id))
+        last = session.scalar(select(func.max(ResultRecord.settled_at)).where(ResultRecord.job_id == job.id))
+    database.close()
+    assert last is not None
+    assert job.planned_at is not None
+    assert job.started_at is not None
+    return (job.planned_at - job.created_at).total_seconds(), (last - job.started_at).total_seconds()
 
 
 def _copy(connection: Any, count: int, like: str) -> float:

@@ -33,19 +33,21 @@ class Amounts:
     """How much is measured."""
 
     items: int
+    sqlite_items: int
     peer_items: int
     repeats: int
     pickups: int
     every_setting: bool  # all ways to run a peer's workers, not the first one alone
 
 
-FULL = Amounts(items=1_000_000, peer_items=20_000, repeats=3, pickups=30, every_setting=True)
-QUICK = Amounts(items=60_000, peer_items=500, repeats=1, pickups=8, every_setting=False)
+FULL = Amounts(items=1_000_000, sqlite_items=1_000_000, peer_items=20_000, repeats=3, pickups=30, every_setting=True)
+QUICK = Amounts(items=60_000, sqlite_items=5_000, peer_items=500, repeats=1, pickups=8, every_setting=False)
 
 
 def run(amounts: Amounts, peers: Sequence[Peer]) -> Figures:
     """Measure everything; return the figures by name."""
     ours: list[measure_ours.Ours] = []
+    sqlite: list[measure_ours.OursOnSqlite] = []
     theirs: dict[str, list[Drained]] = defaultdict(list)
     reasons = {peer.name: peer.absence for peer in PEERS if peer.absence}
     reasons |= {peer.name: "not asked for" for peer in PEERS if peer not in peers}
@@ -55,12 +57,15 @@ def run(amounts: Amounts, peers: Sequence[Peer]) -> Figures:
         for number in range(amounts.repeats):
             _say(f"run {number + 1} of {amounts.repeats}: restyle, {amounts.items} items")
             ours.append(measure_ours.measure(amounts.items, amounts.pickups, folder, work, postgres))
+            _say(f"run {number + 1} of {amounts.repeats}: restyle on SQLite, {amounts.sqlite_items} items")
+            sqlite.append(measure_ours.measure_on_sqlite(amounts.sqlite_items, folder, work))
             for peer in peers:
                 if peer.name not in reasons:
                     _measure_peer(peer, amounts, folder, postgres, theirs, reasons)
         with session(postgres.url("postgres")) as connection:
             server = str(connection.execute("SHOW server_version").fetchone()[0])  # type: ignore[index]
     figures = compare(ours, theirs)
+    figures["sqlite"] = _medians(sqlite)
     return figures | _conditions(amounts, server, theirs, reasons)
 
 
@@ -114,10 +119,15 @@ def compare(ours: Sequence[measure_ours.Ours], theirs: dict[str, list[Drained]])
         "pickup_p95_ms": own("pickup_p95_ms"),
         "pickup_p95_ms_no_broker": own("pickup_p95_ms_no_broker"),
     }
-    figures["ours"] = {field.name: own(field.name) for field in dataclasses.fields(measure_ours.Ours)}
+    figures["ours"] = _medians(ours)
     figures["ours_runs"] = [dataclasses.asdict(each) for each in ours]
     figures["peers"] = {who: [dataclasses.asdict(each) for each in runs] for who, runs in theirs.items()}
     return figures
+
+
+def _medians(runs: Sequence[measure_ours.Ours] | Sequence[measure_ours.OursOnSqlite]) -> Figures:
+    names = [field.name for field in dataclasses.fields(runs[0])]
+    return {name: float(statistics.median(getattr(each, name) for each in runs)) for name in names}
 
 
 def _conditions(amounts: Amounts, server: str, theirs: dict[str, list[Drained]], reasons: dict[str, str]) -> Figures:
@@ -139,6 +149,7 @@ def _table(figures: Figures) -> str:
         return f"{name:24}{shown}  {workers}"
 
     lines.append(line("restyle", figures["ours"].get, f"{measure_ours.WORKERS} processes"))
+    lines.append(line("restyle on SQLite", figures["sqlite"].get, f"{measure_ours.WORKERS} processes"))
     for name, runs in figures["peers"].items():
         middle = sorted(runs, key=lambda run: run["drained_per_second"])[len(runs) // 2]
         lines.append(line(f"{name} {figures['versions'][name]}", middle.get, middle["workers"]))
@@ -155,12 +166,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.queue", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small amounts, once: under a minute")
     parser.add_argument("--items", type=int, help="items of our own job")
+    parser.add_argument("--sqlite-items", type=int, help="items of our own job on SQLite")
     parser.add_argument("--peer-items", type=int, help="items of each peer")
     parser.add_argument("--repeats", type=int, help="runs, of which the median counts")
     parser.add_argument("--peers", help="only these, separated by commas; empty for none")
     given = parser.parse_args(arguments)
     amounts = QUICK if given.quick else FULL
-    chosen = {name: value for name in ("items", "peer_items", "repeats") if (value := getattr(given, name)) is not None}
+    chosen = {
+        name: value
+        for name in ("items", "sqlite_items", "peer_items", "repeats")
+        if (value := getattr(given, name)) is not None
+    }
     names = None if given.peers is None else set(given.peers.split(","))
     peers = [peer for peer in PEERS if names is None or peer.name in names]
     figures = run(dataclasses.replace(amounts, **chosen), peers)
