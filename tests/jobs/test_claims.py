@@ -6,6 +6,7 @@ import datetime
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -371,3 +372,61 @@ def test_a_claim_looks_at_few_rows_however_many_shards_there_are(database: Datab
     assert over_shards
     for step in over_shards:
         assert "ix_shards_" in step or "job_id=? AND shard_no=?" in step, step
+
+
+def claim_up_to(database: Database, at_most: int) -> list[Claim]:
+    with database.transaction() as session:
+        return claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=30, at_most=at_most)
+
+
+def covered(claimed: Sequence[Claim]) -> dict[int, list[int]]:
+    return {each.lease.shard_no: [item.item_no for item in each.items] for each in claimed}
+
+
+def test_one_claim_may_bring_several_shards_each_with_its_own_items(database: Database) -> None:
+    job_id = add_job(database, items=12, shard_size=2, state=JobState.RUNNING)
+    with database.transaction() as session:
+        lease(session, session.get_one(ShardRecord, (job_id, 1)))
+    assert covered(claim_up_to(database, 3)) == {0: [0, 1], 2: [4, 5], 3: [6, 7]}
+    assert covered(claim_up_to(database, 9)) == {4: [8, 9], 5: [10, 11]}
+    assert claim_up_to(database, 9) == []
+
+
+def test_shards_side_by_side_cost_one_claim_no_more_statements_than_one(database: Database) -> None:
+    add_job(database, items=20, shard_size=2, state=JobState.RUNNING)
+    with recorded(database) as statements, database.transaction() as session:
+        claimed = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=30, at_most=10)
+    assert len(claimed) == 10
+    assert len([each for each, _ in statements if not each.startswith("BEGIN")]) == 5
+
+
+def test_items_that_have_settled_come_with_no_shard_of_several(database: Database) -> None:
+    add_job(database, items=6, shard_size=2, state=JobState.RUNNING)
+    first, second, _ = claim_up_to(database, 3)
+    settle(database, first, succeed([1]))
+    settle(database, second, succeed([2]))
+    with database.transaction() as session:
+        for each in (first, second):
+            leases.release(session, each.lease)
+    assert covered(claim_up_to(database, 3)) == {0: [0], 1: [3]}
+
+
+def test_a_tenant_that_has_a_rival_gets_one_shard_at_a_time(database: Database) -> None:
+    add_job(database, items=6, shard_size=2, state=JobState.RUNNING)
+    assert len(claim_up_to(database, 2)) == 2
+    add_job(database, items=6, shard_size=2, state=JobState.RUNNING, tenant_id="other")
+    assert len(claim_up_to(database, 2)) == 1
+
+
+def test_a_tenant_with_a_rate_gets_one_shard_at_a_time(database: Database) -> None:
+    with database.transaction() as session:
+        make_tenant(session, "default", max_items_per_minute=100)
+    add_job(database, items=6, shard_size=2, state=JobState.RUNNING)
+    assert len(claim_up_to(database, 3)) == 1
+
+
+def test_an_expired_lease_comes_alone(database: Database) -> None:
+    add_job(database, items=6, shard_size=2, state=JobState.RUNNING)
+    expire(database, must_claim(database))
+    (rescued,) = claim_up_to(database, 3)
+    assert rescued.suspect

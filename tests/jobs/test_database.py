@@ -117,3 +117,20 @@ def test_a_worker_stopped_in_a_transaction_does_not_keep_its_shard_locked(postgr
 def test_every_connection_ends_idle_transactions(postgres: Database) -> None:
     with postgres.reading() as session:
         assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "5s"
+
+
+def test_a_connection_that_died_in_silence_is_replaced_before_it_is_lent(
+    postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.database.SILENT_SECONDS", 0)
+    cut = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid = :it"
+    )
+    with postgres.transaction() as first, postgres.transaction() as second:
+        died = first.scalar(text("SELECT pg_backend_pid()"))
+        second.scalar(text("SELECT 1"))
+    with Database(postgres.engine.url.render_as_string(hide_password=False)).lone_connection() as other:
+        other.execute(cut, {"it": died})
+    for _ in range(3):
+        with postgres.transaction() as session, postgres.transaction() as beside:
+            assert died not in [each.scalar(text("SELECT pg_backend_pid()")) for each in (session, beside)]

@@ -15,7 +15,7 @@ from jobs import claims, leases
 from jobs.claims import Claim
 from jobs.database import Database, now
 from jobs.errors import LeaseLost
-from jobs.leases import FailedTry, ItemResult
+from jobs.leases import FailedTry, ItemResult, Settlement
 from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
 from jobs.retries import Backoff
 from jobs.states import CancelMode, ItemState, JobState, ShardState
@@ -192,6 +192,23 @@ def test_a_released_shard_is_claimed_again_without_a_burnt_attempt(database: Dat
     assert again.lease.attempt == 1
     assert not again.suspect
     assert [item.item_no for item in again.items] == [0, 2]
+
+
+def test_a_lease_that_is_lost_spoils_no_settling_of_others(database: Database) -> None:
+    job_id = add_job(database, items=6, shard_size=2)
+    lost, ended, open_ = (must_claim(database) for _ in range(3))
+    expire(database, lost)
+    assert must_claim(database, OTHER).lease.shard_no == lost.lease.shard_no
+    settlements = [
+        Settlement(lease=lost.lease, results=succeed([0, 1])),
+        Settlement(lease=ended.lease, results=succeed([2, 3])),
+        Settlement(lease=open_.lease, results=succeed([5])),
+    ]
+    with database.transaction() as session:
+        assert leases.settle(session, settlements) == {ended.lease: True, open_.lease: False}
+    with database.reading() as session:
+        recorded = session.scalars(select(ResultRecord.item_no).where(ResultRecord.job_id == job_id))
+        assert sorted(recorded) == [2, 3, 5]
 
 
 def test_failed_tries_are_kept_beside_the_result(database: Database) -> None:

@@ -22,7 +22,7 @@ from tests.factories import make_job, make_style
 from tests.worker.test_stream import Bench
 from worker.images import PictureLimits
 from worker.model_cache import ModelCache
-from worker.runner import Runner
+from worker.runner import Runner, shards_at_most
 
 WORKER = uuid.UUID(int=8)
 
@@ -116,3 +116,24 @@ def test_a_shard_that_was_rescued_runs_with_nothing_else_in_flight(bench: Bench)
     # The step of a suspect shard returns only when all of it is settled.
     (ended,) = shards(bench)
     assert (ended.state, ended.attempt, ended.succeeded_count) == (ShardState.ENDED, 2, 12)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "seconds", "next_time"),
+    [(0, 0.01, 1), (1, 0.01, 2), (2, 0.24, 4), (16, 0.01, 16), (4, 0.3, 4), (4, 0.6, 2), (1, 9.0, 1), (0, 9.0, 1)],
+)
+def test_more_shards_are_claimed_at_once_only_while_they_are_done_fast(
+    claimed: int, seconds: float, next_time: int
+) -> None:
+    assert shards_at_most(claimed, seconds) == next_time
+
+
+def test_a_worker_that_is_fast_claims_several_shards_and_runs_them_all(bench: Bench) -> None:
+    with bench.database.transaction() as session:
+        make_job(session, items=40, shard_size=4, recipe=Recipe(model="unchanged"))
+    fast, counts = runner(bench), []
+    while fast.step():
+        counts.append(len([shard for shard in shards(bench) if shard.state is not ShardState.READY]) - sum(counts))
+    assert counts[:3] == [1, 2, 4]
+    assert bench.settler.wait_until_idle(30)
+    assert {shard.state for shard in shards(bench)} == {ShardState.ENDED}

@@ -1,0 +1,85 @@
+"""The settler: what it records together, and what one lease may cost another."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, select
+
+from jobs.database import Database
+from jobs.records import ResultRecord, ShardRecord
+from jobs.states import ShardState
+from tests.factories import make_job
+from tests.worker.test_runner import runner
+from tests.worker.test_stream import Bench, Invert, prepared
+from worker.held import HeldLease
+from worker.settler import Settler
+from worker.work import Work
+
+WIDER_THAN_ANY_COLUMN = 2**40
+
+
+@pytest.fixture
+def bench(postgres_url: str, tmp_path: Path) -> Iterator[Bench]:
+    """On Postgres: SQLite takes numbers of any size."""
+    database = Database(postgres_url)
+    yield Bench(database, tmp_path)
+    database.close()
+
+
+def hold(bench: Bench, settler: Settler, shards: int) -> list[HeldLease]:
+    """Claim so many shards of a job, one after the other."""
+    with bench.database.transaction() as session:
+        make_job(session, items=2 * shards, shard_size=2)
+    held = []
+    claiming = runner(bench)
+    claiming._open = held.append  # type: ignore[method-assign]
+    claiming._feed = lambda _held: True  # type: ignore[method-assign]
+    while len(held) < shards:
+        assert claiming.step()
+    for each in held:
+        settler.open(each)
+    return held
+
+
+def finish(settler: Settler, held: HeldLease, width: int = 8) -> None:
+    for item in held.claim.items:
+        work = Work(held=held, item=item, prepared=prepared(held.claim, Invert()))
+        work.size = (8, width)
+        settler.inbox.put(work)
+
+
+def recorded(bench: Bench, job_id: uuid.UUID) -> list[int]:
+    with bench.database.reading() as session:
+        return sorted(session.scalars(select(ResultRecord.item_no).where(ResultRecord.job_id == job_id)))
+
+
+def test_shards_that_end_together_are_recorded_in_one_transaction(bench: Bench) -> None:
+    settler = Settler(bench.database, bench.held_leases, on_job_complete=lambda _job_id: None)
+    held = hold(bench, settler, 5)
+    for each in held:
+        finish(settler, each)
+    commits: list[object] = []
+    event.listen(bench.database.engine, "commit", commits.append)
+    settler.start()
+    assert settler.wait_until_idle(30)
+    assert recorded(bench, held[0].lease.job_id) == list(range(10))
+    assert len(commits) == 2, "one for all results, and one that lets the job finish"
+
+
+def test_a_result_that_cannot_be_recorded_costs_its_own_lease_alone(bench: Bench) -> None:
+    settler = Settler(bench.database, bench.held_leases, on_job_complete=lambda _job_id: None)
+    first, spoiled, last = hold(bench, settler, 3)
+    finish(settler, first)
+    finish(settler, spoiled, width=WIDER_THAN_ANY_COLUMN)
+    finish(settler, last)
+    settler.start()
+    assert settler.wait_until_idle(30)
+    assert recorded(bench, first.lease.job_id) == [0, 1, 4, 5]
+    assert (first.alive, spoiled.alive, last.alive) == (True, False, True)
+    with bench.database.reading() as session:
+        states = session.scalars(select(ShardRecord.state).order_by(ShardRecord.shard_no)).all()
+    assert states == [ShardState.ENDED, ShardState.LEASED, ShardState.ENDED], "it is left to expire"
