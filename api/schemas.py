@@ -316,7 +316,9 @@ class Webhook(Body):
     kinds: list[EventKind] | None = Field(description="Events that it is told of; null: all.")
     secret_count: int = Field(description="2 between a rotation and the next: messages carry a signature of each.")
     created_at: datetime.datetime
-    disabled_at: datetime.datetime | None = Field(description="Set when the receiver answered 410: nothing is sent.")
+    disabled_at: datetime.datetime | None = Field(
+        description="Since when nothing is sent: you disabled it, or its receiver answered 410; null: enabled."
+    )
 
     @classmethod
     def of(cls, webhook: WebhookRecord, **more: Any) -> Self:

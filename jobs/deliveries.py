@@ -157,7 +157,7 @@ def replay(session: Session, tenant: Tenant, webhook_id: uuid.UUID, delivery_id:
     """
     webhook = webhooks.find(session, tenant, webhook_id)
     if webhook.disabled_at is not None:
-        raise Conflict(f"the webhook {webhook_id} is disabled: create another", code="webhook_disabled")
+        raise Conflict(f"the webhook {webhook_id} is disabled: enable it first", code="webhook_disabled")
     one = _with_event().where(Delivery.webhook_id == webhook_id, Delivery.id == delivery_id)
     row = session.execute(one.with_for_update(of=Delivery)).one_or_none()
     if row is None:
