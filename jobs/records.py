@@ -464,6 +464,7 @@ class WebhookDeliveryRecord(Record):
     """Of each attempt: when, the answer's status or what went wrong, milliseconds."""
     created_at: Mapped[datetime.datetime]
     ended_at: Mapped[datetime.datetime | None]
+    """When it was delivered or given up; null while it is pending."""
 
     __table_args__ = (
         Index(
@@ -471,6 +472,12 @@ class WebhookDeliveryRecord(Record):
             "due_at",
             postgresql_where=text("state = 'pending'"),
             sqlite_where=text("state = 'pending'"),
+        ),
+        Index(
+            "ix_webhook_deliveries_ended_at",
+            "ended_at",
+            postgresql_where=text("ended_at IS NOT NULL"),
+            sqlite_where=text("ended_at IS NOT NULL"),
         ),
         UniqueConstraint("webhook_id", "event_id"),
         Index("ix_webhook_deliveries_event_id", "event_id"),

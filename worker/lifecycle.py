@@ -17,6 +17,7 @@ from jobs.database import Database
 from jobs.doorbell import Bell, Doorbell
 from jobs.job_leases import JobLease, claim_job, let_go
 from jobs.maintenance import expire_jobs, start_finishing, waiting_queues
+from jobs.retention import drop_messages
 from jobs.storage import Storages
 from jobs.tenants import tenant_of_job
 from worker.device import resolve
@@ -205,6 +206,8 @@ class WorkerProcess:
     def _maintain(self) -> None:
         with self._database.transaction() as session:
             start_finishing(session)
+        with self._database.transaction() as session:
+            drop_messages(session)
         with self._database.reading() as session:
             queues = waiting_queues(session)
         for queue in queues:
