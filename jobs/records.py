@@ -151,6 +151,8 @@ class JobRecord(Record):
     lease_attempt: Mapped[int] = mapped_column(default=0)
     """Claims of the job itself since it last made progress; bounds how often a failing step is tried."""
     worker_id: Mapped[uuid.UUID | None]
+    presence_key: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the lock of the worker that holds the job itself, as with a shard."""
     created_at: Mapped[datetime.datetime]
     planned_at: Mapped[datetime.datetime | None]
     """Set when the source has been read to its end: the total is known from then on."""
@@ -187,6 +189,12 @@ class JobRecord(Record):
             "expires_at",
             postgresql_where=text("expires_at IS NOT NULL"),
             sqlite_where=text("expires_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_presence_key",
+            "presence_key",
+            postgresql_where=text("presence_key IS NOT NULL"),
+            sqlite_where=text("presence_key IS NOT NULL"),
         ),
         CheckConstraint("(state = 'ended') = (outcome IS NOT NULL)", name="outcome_when_ended"),
     )

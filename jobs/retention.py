@@ -168,6 +168,7 @@ def _rest(database: Database, lease: JobLease, seconds: float) -> None:
     with database.transaction() as session:
         job = hold(session, lease)
         job.lease_expires_at = now(session) + datetime.timedelta(seconds=seconds)
+        job.presence_key = None  # nobody takes the rest for a death
         job.lease_token += 1
 
 

@@ -71,7 +71,7 @@ class WorkerProcess:
             self._database,
             self.worker_id,
             on_change=lambda: self._heartbeat.wake(),
-            on_rescue=lambda queue: self._ring(queue, 1),
+            on_rescue=self._on_rescue,
         )
         self._settler = Settler(self._database, self._held, on_job_complete=self._on_job_complete)
         self._heartbeat = Heartbeat(
@@ -187,6 +187,7 @@ class WorkerProcess:
                 worker_id=self.worker_id,
                 lease_seconds=self._settings.lease_seconds,
                 stopping=self._stopping,
+                presence_key=lambda: self._presence.key,
             )
         self._job_lease = lease
         if lease is None:
@@ -217,6 +218,11 @@ class WorkerProcess:
         self._doorbell.ring("work", queue, times=times)
         if queue == self._settings.queue:
             self.wake("work")
+
+    def _on_rescue(self, bell: Bell, queue: str) -> None:
+        self._doorbell.ring(bell, queue)
+        if bell == "plan" or queue == self._settings.queue:  # steps of jobs are any queue's
+            self.wake(bell)
 
     def _on_job_complete(self, _job_id: uuid.UUID) -> None:
         self.wake("plan")
