@@ -56,7 +56,7 @@ class JobCounts(Body):
     rejected: int
     failed: int
     cancelled: int
-    bad_rows: int = Field(description="Rows of a manifest that became no items.")
+    bad_rows: int = Field(description="Rows of a manifest that became no items: with any, the outcome is no success.")
     passed_over: int = Field(description="Objects of a prefix that are not named like pictures.")
 
 

@@ -63,7 +63,7 @@ class ManifestSource(Plain):
     on_bad_row: Literal["fail", "skip"] = Field(
         "fail",
         description="fail: the job ends before any item runs and names the rows. "
-        "skip: bad rows go to the errors file and the rest runs.",
+        "skip: bad rows go to the errors file, the rest runs, and the job ends as partial at best.",
     )
 
 
