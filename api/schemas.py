@@ -42,7 +42,7 @@ class ProblemDetails(Body):
     detail: str = Field(description="What happened, for people.")
     instance: str = Field(description="Path of the request.")
     code: str = Field(description="What happened, for programs. Stable.", examples=["unknown_model"])
-    errors: list[Fault] = Field(description="Everything that is wrong with the request.")
+    errors: list[Fault] = Field(description="Each wrong field of the request with 422; empty otherwise.")
     retryable: bool = Field(description="Whether the same request may succeed later.")
 
 
