@@ -6,7 +6,7 @@ from fastapi import Response
 
 from api.answers import job_answer
 from api.parts import Parts
-from api.schemas import Job, job_path
+from api.schemas.jobs import Job, job_path
 from jobs import styles
 from jobs.checks import CheckedRequest, check_request
 from jobs.database import now

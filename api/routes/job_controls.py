@@ -10,11 +10,11 @@ from fastapi import APIRouter, Body, Header, HTTPException, Response
 from fastapi.responses import JSONResponse
 
 from api.answers import JOB_HEADERS, LOCATION, REPLAYED, job_answer, problems
-from api.control_schemas import BulkReport, Matched
 from api.enqueueing import check, enqueue_request
 from api.parts import AppParts, CurrentTenant, Parts
 from api.routes.jobs import IdempotencyKey
-from api.schemas import Job
+from api.schemas.controls import BulkReport, Matched
+from api.schemas.jobs import Job
 from api.tags import versions_of
 from jobs import controls
 from jobs.bulk import do_in_bulk

@@ -10,10 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from api.answers import JOB_HEADERS, LOCATION, POLL_SECONDS, REPLAYED, TAGGED, job_answer, problems
-from api.control_schemas import JobPreview
 from api.enqueueing import check, enqueue_request
 from api.parts import AppParts, CurrentTenant, Parts
-from api.schemas import Item, ItemPage, Job, JobPage
+from api.schemas.controls import JobPreview
+from api.schemas.items import Item, ItemPage
+from api.schemas.jobs import Job, JobPage
 from api.tags import is_known, quoted, wait_seconds
 from jobs.queries import JobStatus, find_job, item_page, job_page, job_status
 from jobs.recipes import JobRequest

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Response
 
 from api.answers import LOCATION, problems
 from api.parts import AppParts, CurrentTenant
-from api.schemas import Delivery, DeliveryPage, Webhook, WebhookList, WebhookRequest, WebhookWithSecret
+from api.schemas.webhooks import Delivery, DeliveryPage, Webhook, WebhookList, WebhookRequest, WebhookWithSecret
 from jobs import webhooks
 from jobs.deliveries import delivery_page, replay
 from jobs.states import DeliveryState
