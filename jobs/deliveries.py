@@ -165,8 +165,8 @@ def replay(session: Session, tenant: Tenant, webhook_id: uuid.UUID, delivery_id:
     delivery, event = row
     # One that is being sent at this moment stays with its sender, so that its next attempt does not overtake it.
     if delivery.state is not DeliveryState.PENDING:
-        delivery.state, delivery.attempt, delivery.ended_at = DeliveryState.PENDING, 0, None
         delivery.due_at = now(session)
+        delivery.state, delivery.attempt, delivery.ended_at = DeliveryState.PENDING, 0, None
         session.flush()
     return DeliveryStatus(delivery=delivery, event=event)
 
