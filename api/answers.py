@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import Response
 
-from api.schemas import Job, ProblemDetails
+from api.schemas.jobs import Job
+from api.schemas.problems import ProblemDetails
 from api.tags import quoted
 from jobs.queries import JobStatus
 from jobs.states import JobState

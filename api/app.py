@@ -21,7 +21,8 @@ DESCRIPTION = """\
 Give a whole catalogue of product photos one look, as one job.
 
 Upload a style, enqueue a job, watch its counts; the results lie in your own storage. Whatever is refused is answered
-with problem details (RFC 9457) that name each field, its value and the remedy, under a stable `code`.
+with problem details (RFC 9457) under a stable `code`. Where the request itself is to be mended (422), they name each
+wrong field, its value and the remedy.
 """
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from api.faults import faults_of, shown
-from api.schemas import Fault, ProblemDetails
+from api.schemas.problems import Fault, ProblemDetails
 from jobs.errors import Busy, Conflict, InvalidRequest, JobsError, NotFound, Stale, StorageError, Unauthorized
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.schemas import Fault
+from api.schemas.problems import Fault
 
 SHOULD_BE = "it should be "
 SURPLUS = re.compile(r", (unable to|invalid|expected) .*")  # how the validator failed to read the value

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from api.schemas import Check, ReadinessReport
+from api.schemas.service import Check, ReadinessReport
 from api.settings import ApiSettings
 from jobs.database import Database
 from jobs.doorbell import Doorbell

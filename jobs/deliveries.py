@@ -157,7 +157,7 @@ def replay(session: Session, tenant: Tenant, webhook_id: uuid.UUID, delivery_id:
     """
     webhook = webhooks.find(session, tenant, webhook_id)
     if webhook.disabled_at is not None:
-        raise Conflict(f"the webhook {webhook_id} is disabled: create another", code="webhook_disabled")
+        raise Conflict(f"the webhook {webhook_id} is disabled: enable it first", code="webhook_disabled")
     one = _with_event().where(Delivery.webhook_id == webhook_id, Delivery.id == delivery_id)
     row = session.execute(one.with_for_update(of=Delivery)).one_or_none()
     if row is None:
@@ -165,8 +165,8 @@ def replay(session: Session, tenant: Tenant, webhook_id: uuid.UUID, delivery_id:
     delivery, event = row
     # One that is being sent at this moment stays with its sender, so that its next attempt does not overtake it.
     if delivery.state is not DeliveryState.PENDING:
-        delivery.state, delivery.attempt, delivery.ended_at = DeliveryState.PENDING, 0, None
         delivery.due_at = now(session)
+        delivery.state, delivery.attempt, delivery.ended_at = DeliveryState.PENDING, 0, None
         session.flush()
     return DeliveryStatus(delivery=delivery, event=event)
 

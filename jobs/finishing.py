@@ -62,6 +62,7 @@ def finish(database: Database, storages: Storages, lease: JobLease, *, draw_shee
         job = hold(session, lease)
         outcome = outcome_of(
             _counts(session, job.id),
+            bad_rows=job.bad_row_count,
             cancelled=job.cancelling_at is not None,
             failed=job.error is not None,
             expired=job.expired_at is not None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -44,10 +44,16 @@ class JobLease:
     seconds: float
     state: JobState  # at the claim
     stopping: threading.Event  # set when the process wants to end
+    presence_key: Callable[[], int | None]  # of the lock that lives as long as the worker's connection, as it is now
 
 
 def claim_job(
-    session: Session, *, worker_id: uuid.UUID, lease_seconds: float, stopping: threading.Event
+    session: Session,
+    *,
+    worker_id: uuid.UUID,
+    lease_seconds: float,
+    stopping: threading.Event,
+    presence_key: Callable[[], int | None] = lambda: None,
 ) -> JobLease | None:
     """Lease a job that must be planned, cancelled or finished, else an expired one; None when there is none."""
     moment = now(session)
@@ -64,6 +70,7 @@ def claim_job(
             lease_attempt=JobRecord.lease_attempt + 1,
             lease_expires_at=moment + datetime.timedelta(seconds=lease_seconds),
             worker_id=worker_id,
+            presence_key=presence_key(),
         )
         .returning(JobRecord.lease_token, JobRecord.lease_attempt, JobRecord.state)
     ).one()
@@ -74,6 +81,7 @@ def claim_job(
         seconds=lease_seconds,
         state=job.state,
         stopping=stopping,
+        presence_key=presence_key,
     )
 
 
@@ -126,6 +134,7 @@ def hold(session: Session, lease: JobLease, *, progress: bool = False) -> JobRec
     if job is None:
         raise LeaseLost
     job.lease_expires_at = now(session) + datetime.timedelta(seconds=lease.seconds)
+    job.presence_key = lease.presence_key()
     if progress:
         job.lease_attempt = 0
     return job
@@ -148,7 +157,8 @@ def kept(database: Database, lease: JobLease) -> Iterator[None]:
                 with database.transaction() as session:
                     until = now(session) + datetime.timedelta(seconds=lease.seconds)
                     held = and_(JobRecord.id == lease.job_id, JobRecord.lease_token == lease.token)
-                    session.execute(update(JobRecord).where(held).values(lease_expires_at=until))
+                    key = lease.presence_key()
+                    session.execute(update(JobRecord).where(held).values(lease_expires_at=until, presence_key=key))
             except SQLAlchemyError as error:
                 log.warning("job_lease_not_renewed", job_id=str(lease.job_id), error=str(error))
 
@@ -167,5 +177,5 @@ def let_go(session: Session, lease: JobLease, *, pause_seconds: float = 0) -> No
     session.execute(
         update(JobRecord)
         .where(JobRecord.id == lease.job_id, JobRecord.lease_token == lease.token)
-        .values(lease_expires_at=again_at, worker_id=None, lease_attempt=0)
+        .values(lease_expires_at=again_at, worker_id=None, presence_key=None, lease_attempt=0)
     )

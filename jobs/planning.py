@@ -176,7 +176,10 @@ class _Planner:
             return {"code": "bad_rows", "message": message, "rows": named}
         if job.planned_item_count == 0:
             place = f"job {self.source.job_id}" if isinstance(self.source, JobSource) else self.source.url
-            return {"code": "source_empty", "message": f"there is no picture in {place}"}
+            unusable = (
+                f": none of its {job.bad_row_count} rows is usable, see the errors file" if job.bad_row_count else ""
+            )
+            return {"code": "source_empty", "message": f"there is no picture in {place}{unusable}"}
         return None
 
     def _append_refused(self, session: Session, job: JobRecord, refused: list[Refused]) -> None:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, TextClause, select, text, update
 from sqlalchemy.orm import Session
 
 from jobs.database import now
@@ -68,22 +68,43 @@ def look(connection: Connection, key: int) -> Look:
             EXISTS (SELECT FROM present WHERE key = :key AND pid = pg_backend_pid()) AS held,
             (SELECT count(DISTINCT key) FROM present) AS present_count,
             ARRAY(
-                SELECT DISTINCT presence_key FROM shards
+                SELECT presence_key FROM shards
                 WHERE state = 'leased' AND presence_key IS NOT NULL AND presence_key NOT IN (SELECT key FROM present)
+                UNION
+                SELECT presence_key FROM jobs
+                WHERE presence_key IS NOT NULL AND presence_key NOT IN (SELECT key FROM present)
             ) AS absent
     """)  # noqa: S608  # made of constants
     row = connection.execute(statement, {"key": key}).one()
     return Look(held=row.held, present_count=row.present_count, absent=frozenset(row.absent))
 
 
-def expire(session: Session, keys: Collection[int]) -> frozenset[str]:
-    """Let the leases of workers that are gone end now. Return the queues in which there is work to rescue."""
-    gone = text(f"presence_key NOT IN (SELECT key FROM ({PRESENT}) AS present)")  # noqa: S608  # made of constants
+def expire_shard_leases(session: Session, keys: Collection[int]) -> frozenset[str]:
+    """Let the leases on shards end now whose workers are gone. Return the queues in which there is work to rescue."""
     job_ids = session.scalars(
         update(ShardRecord)
-        .where(ShardRecord.state == ShardState.LEASED, ShardRecord.presence_key.in_(keys), gone)
+        .where(ShardRecord.state == ShardState.LEASED, ShardRecord.presence_key.in_(keys), _gone())
         .values(lease_expires_at=now(session), presence_key=None)
         .returning(ShardRecord.job_id)
         .execution_options(synchronize_session=False)
     ).all()
     return frozenset(session.scalars(select(JobRecord.queue).where(JobRecord.id.in_(job_ids)).distinct()))
+
+
+def expire_job_leases(session: Session, keys: Collection[int]) -> frozenset[str]:
+    """Let the leases on whole jobs end now whose workers are gone. Return the queues of those jobs.
+
+    Not in the transaction of `expire_shard_leases`: others lock a job before its shards.
+    """
+    queues = session.scalars(
+        update(JobRecord)
+        .where(JobRecord.presence_key.in_(keys), _gone())
+        .values(lease_expires_at=now(session), presence_key=None)
+        .returning(JobRecord.queue)
+        .execution_options(synchronize_session=False)
+    )
+    return frozenset(queues)
+
+
+def _gone() -> TextClause:
+    return text(f"presence_key NOT IN (SELECT key FROM ({PRESENT}) AS present)")  # noqa: S608  # made of constants

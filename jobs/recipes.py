@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 from jobs.formats import OutputFormat
 
@@ -26,6 +26,10 @@ def _written_out(value: object) -> object:
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
+ParameterValue = StrictFloat | StrictInt | StrictBool
+"""No text that happens to hold a number; which of the three a parameter takes, its card says."""
+
+
 class Plain(BaseModel):
     """Frozen data without unknown members."""
 
@@ -38,9 +42,9 @@ class Recipe(Plain):
     operation: Literal["restyle"] = "restyle"
     model: str = Field(description="Name of a model, see GET /v1/models.", examples=["reference-grade"])
     style: str | None = Field(None, description="Name of a style, where the model needs one.")
-    parameters: dict[str, float | int | bool] = Field({}, description="Knobs of the model, see its card.")
+    parameters: dict[str, ParameterValue] = Field({}, description="Knobs of the model, see its card.")
     format: OutputFormat = Field(OutputFormat.JPEG, description="Picture format of the results.")
-    quality: int = Field(90, ge=1, le=100, description="Encoder quality; PNG ignores it.")
+    quality: int = Field(90, strict=True, ge=1, le=100, description="Encoder quality; PNG ignores it.")
 
 
 SettledState = Literal["succeeded", "reused", "rejected", "failed", "cancelled"]
@@ -63,7 +67,7 @@ class ManifestSource(Plain):
     on_bad_row: Literal["fail", "skip"] = Field(
         "fail",
         description="fail: the job ends before any item runs and names the rows. "
-        "skip: bad rows go to the errors file and the rest runs.",
+        "skip: bad rows go to the errors file, the rest runs, and the job ends as partial at best.",
     )
 
 
@@ -103,7 +107,7 @@ class FailurePolicy(Plain):
 class Retention(Plain):
     """How long a job is remembered."""
 
-    days: int = Field(ge=1, le=3650, description="Days after its end for which its rows are kept.")
+    days: int = Field(strict=True, ge=1, le=3650, description="Days after its end for which its rows are kept.")
     outputs: Literal["keep", "delete"] = Field("keep", description="Whether its pictures and files go with its rows.")
 
 
@@ -115,8 +119,8 @@ class JobRequest(Plain):
     output_url: str | None = Field(
         None, description="Where results go; a folder of the job's own in the service's storage if null."
     )
-    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
-    max_workers: int | None = Field(None, ge=1, le=10_000, description="Most workers at the same time.")
+    priority: int = Field(0, strict=True, ge=-100, le=100, description="Higher runs first.")
+    max_workers: int | None = Field(None, strict=True, ge=1, le=10_000, description="Most workers at the same time.")
     not_before_at: Moment | None = Field(None, description="Nothing runs earlier.")
     deadline_at: Moment | None = Field(None, description="From then on it is stopped, and ends as expired.")
     require_confirmation: bool = Field(

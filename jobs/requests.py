@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobs.recipes import ErrorCodeText, FailurePolicy, Moment, Plain, SettledState
+from jobs.recipes import ErrorCodeText, FailurePolicy, Moment, ParameterValue, Plain, SettledState
 from jobs.states import CancelMode, JobState
 
 
@@ -36,7 +36,7 @@ class RecipeChanges(Plain):
 
     model: str = Field("", min_length=1, description="Name of a model; its parameters start from its own defaults.")
     style: str | None = Field(None, description="Name of a style.")
-    parameters: dict[str, float | int | bool] = Field({}, description="Single parameters; the others stay.")
+    parameters: dict[str, ParameterValue] = Field({}, description="Single parameters; the others stay.")
     quality: int = Field(90, strict=True, ge=1, le=100, description="Encoder quality.")
 
 

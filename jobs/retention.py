@@ -1,5 +1,7 @@
 """The end of a job's retention: its outputs, if they go with it, then its rows, at last the job itself.
 
+Messages to webhooks have a retention of their own, so that they do not grow with jobs that are kept for ever.
+
 Everything goes in bounded batches, each of which is safe to repeat, so a worker that dies is followed by one that goes
 on. For callers the job is gone from the moment on at which it expires: see `jobs.expiry`.
 """
@@ -29,6 +31,7 @@ from jobs.records import (
     ResultPartRecord,
     ResultRecord,
     ShardRecord,
+    WebhookDeliveryRecord,
 )
 from jobs.result_lines import WRITTEN
 from jobs.states import JobState
@@ -37,6 +40,7 @@ from jobs.storage import Storages
 log = structlog.get_logger(__name__)
 
 BATCH_ROWS = 1_000  # removed in one transaction
+MESSAGE_DAYS = 30  # for which a message to a webhook is kept, from its delivery or its being given up on
 OUTPUTS_PAGE = 200  # checked against other jobs, and then deleted
 DELETES_AT_ONCE = 16
 UNPLANNED_SECONDS = 60.0  # until the next look, while a job is planned whose items may need the same keys
@@ -95,6 +99,24 @@ def drop(database: Database, storages: Storages, lease: JobLease) -> None:
     log.info("job_dropped", job_id=str(job.id), outputs=job.outputs_expire)
 
 
+def drop_messages(session: Session) -> int:
+    """Remove the next messages to webhooks that are past their retention. Return how many; at most `BATCH_ROWS`.
+
+    Safe to call from several workers at once: each takes others.
+    """
+    ended_at = WebhookDeliveryRecord.ended_at
+    old = session.scalars(
+        select(WebhookDeliveryRecord.id)
+        .where(ended_at < now(session) - datetime.timedelta(days=MESSAGE_DAYS))
+        .order_by(ended_at)
+        .limit(BATCH_ROWS)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if old:
+        session.execute(delete(WebhookDeliveryRecord).where(WebhookDeliveryRecord.id.in_(old)))
+    return len(old)
+
+
 def _drop_outputs(database: Database, storages: Storages, lease: JobLease) -> bool:
     """Delete the pictures of the next results, then the results. Return whether there may be more."""
     with database.transaction() as session:
@@ -146,6 +168,7 @@ def _rest(database: Database, lease: JobLease, seconds: float) -> None:
     with database.transaction() as session:
         job = hold(session, lease)
         job.lease_expires_at = now(session) + datetime.timedelta(seconds=seconds)
+        job.presence_key = None  # nobody takes the rest for a death
         job.lease_token += 1
 
 

@@ -21,7 +21,7 @@ class JobOutcome(StrEnum):
     """How a job ended. Null until its state is `ended`."""
 
     SUCCEEDED = "succeeded"  # every item succeeded or was reused
-    PARTIAL = "partial"  # some items did, some did not
+    PARTIAL = "partial"  # some items did; some did not, or rows of the manifest became no items
     FAILED = "failed"  # no item did, or the job could not be planned
     CANCELLED = "cancelled"  # a person stopped it
     EXPIRED = "expired"  # its deadline stopped it
@@ -80,10 +80,13 @@ def sources(target: JobState) -> frozenset[JobState]:
     return frozenset(state for state, targets in JOB_MOVES.items() if target in targets)
 
 
-def outcome_of(counts: dict[ItemState, int], *, cancelled: bool, failed: bool, expired: bool = False) -> JobOutcome:
+def outcome_of(
+    counts: dict[ItemState, int], *, bad_rows: int = 0, cancelled: bool, failed: bool, expired: bool = False
+) -> JobOutcome:
     """Say how a job ended, from the counts of its settled items.
 
-    `cancelled`: a person stopped it; `failed`: an error stopped the whole job; `expired`: its deadline stopped it.
+    `bad_rows`: rows of its manifest that became no items; `cancelled`: a person stopped it; `failed`: an error stopped
+    the whole job; `expired`: its deadline stopped it.
     """
     if failed:
         return JobOutcome.FAILED
@@ -93,6 +96,6 @@ def outcome_of(counts: dict[ItemState, int], *, cancelled: bool, failed: bool, e
         return JobOutcome.CANCELLED
     good = counts.get(ItemState.SUCCEEDED, 0) + counts.get(ItemState.REUSED, 0)
     total = sum(counts.values())
-    if good == total:
+    if good == total and not bad_rows:  # whoever asked for a picture of each row has not got them all
         return JobOutcome.SUCCEEDED
     return JobOutcome.PARTIAL if good else JobOutcome.FAILED

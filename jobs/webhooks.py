@@ -98,6 +98,32 @@ def rotate(session: Session, tenant: Tenant, webhook_id: uuid.UUID) -> WebhookRe
     return webhook
 
 
+def disable(session: Session, tenant: Tenant, webhook_id: uuid.UUID) -> WebhookRecord:
+    """Tell a webhook of nothing until it is enabled. What waits for it fails when it is due. Safe to repeat.
+
+    Raises:
+        NotFound: the tenant has no such webhook.
+
+    """
+    webhook = find(session, tenant, webhook_id, lock=True)
+    webhook.disabled_at = webhook.disabled_at or now(session)
+    session.flush()
+    return webhook
+
+
+def enable(session: Session, tenant: Tenant, webhook_id: uuid.UUID) -> WebhookRecord:
+    """Tell a webhook of what happens from now on, whoever disabled it. Safe to repeat.
+
+    Raises:
+        NotFound: the tenant has no such webhook.
+
+    """
+    webhook = find(session, tenant, webhook_id, lock=True)
+    webhook.disabled_at = None
+    session.flush()
+    return webhook
+
+
 def remove(database: Database, tenant: Tenant, webhook_id: uuid.UUID) -> None:
     """Remove a webhook with its messages, in bounded batches. What is on its way at this moment may still arrive.
 
@@ -108,8 +134,7 @@ def remove(database: Database, tenant: Tenant, webhook_id: uuid.UUID) -> None:
 
     """
     with database.transaction() as session:
-        webhook = find(session, tenant, webhook_id, lock=True)
-        webhook.disabled_at = webhook.disabled_at or now(session)
+        disable(session, tenant, webhook_id)
     while _remove_messages(database, webhook_id):
         pass
     with database.transaction() as session:

@@ -14,7 +14,7 @@ class Exit(IntEnum):
     SUCCEEDED = 0  # done; a job that was watched succeeded
     ERROR = 1  # something outside the request: the API cannot be reached, a process of the stack died
     REFUSED = 2  # bad usage, or a request that the service refused
-    PARTIAL = 3  # the job ended, and some items did not succeed
+    PARTIAL = 3  # the job ended, and some items did not succeed, or rows of its manifest became no items
     FAILED = 4  # the job ended, and no item succeeded or it could not be planned
     CANCELLED = 5  # the job was cancelled or its deadline passed
     INTERRUPTED = 130  # Ctrl-C

@@ -17,6 +17,7 @@ from jobs.database import Database
 from jobs.doorbell import Bell, Doorbell
 from jobs.job_leases import JobLease, claim_job, let_go
 from jobs.maintenance import expire_jobs, start_finishing, waiting_queues
+from jobs.retention import drop_messages
 from jobs.storage import Storages
 from jobs.tenants import tenant_of_job
 from worker.device import resolve
@@ -70,7 +71,7 @@ class WorkerProcess:
             self._database,
             self.worker_id,
             on_change=lambda: self._heartbeat.wake(),
-            on_rescue=lambda queue: self._ring(queue, 1),
+            on_rescue=self._on_rescue,
         )
         self._settler = Settler(self._database, self._held, on_job_complete=self._on_job_complete)
         self._heartbeat = Heartbeat(
@@ -186,6 +187,7 @@ class WorkerProcess:
                 worker_id=self.worker_id,
                 lease_seconds=self._settings.lease_seconds,
                 stopping=self._stopping,
+                presence_key=lambda: self._presence.key,
             )
         self._job_lease = lease
         if lease is None:
@@ -205,6 +207,8 @@ class WorkerProcess:
     def _maintain(self) -> None:
         with self._database.transaction() as session:
             start_finishing(session)
+        with self._database.transaction() as session:
+            drop_messages(session)
         with self._database.reading() as session:
             queues = waiting_queues(session)
         for queue in queues:
@@ -214,6 +218,11 @@ class WorkerProcess:
         self._doorbell.ring("work", queue, times=times)
         if queue == self._settings.queue:
             self.wake("work")
+
+    def _on_rescue(self, bell: Bell, queue: str) -> None:
+        self._doorbell.ring(bell, queue)
+        if bell == "plan" or queue == self._settings.queue:  # steps of jobs are any queue's
+            self.wake(bell)
 
     def _on_job_complete(self, _job_id: uuid.UUID) -> None:
         self.wake("plan")

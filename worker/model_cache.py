@@ -10,6 +10,7 @@ import torch
 
 from jobs.cards import CardShelf
 from jobs.claims import Claim
+from jobs.errors import AccessDenied, ImageRejected, JobsError, ObjectMissing, StorageError
 from jobs.locations import Location
 from jobs.recipes import Recipe
 from jobs.storage import Storages
@@ -19,6 +20,21 @@ from worker.pipelines.base import Pipeline
 
 MODELS = 4  # kept loaded; the built-in ones are small
 STYLES = 64  # encoded styles kept; each is a short vector
+
+
+class ReferenceUnusable(JobsError):
+    """A reference picture of a style cannot be read. Its code, and whether to try again, are those of the cause."""
+
+    def __init__(self, style: str | None, url: str, cause: JobsError) -> None:
+        self.code = cause.code
+        self.retryable = cause.retryable
+        if isinstance(cause, ImageRejected | ObjectMissing):
+            remedy = "upload pictures that can be opened as a style of another name, and enqueue the job with that"
+        elif isinstance(cause, AccessDenied):
+            remedy = "let the worker's credentials read it, and enqueue the job again"
+        else:
+            remedy = "see to it that workers reach the storage"
+        super().__init__(f"the reference picture {url} of the style {style!r} cannot be used: {cause}; {remedy}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +65,7 @@ class ModelCache:
         Raises:
             InvalidRequest: this worker has no such model.
             CheckpointMismatch: its weights are not the card's.
-            StorageError: a reference picture cannot be read.
-            ImageRejected: a reference picture is not a picture.
+            ReferenceUnusable: a reference picture cannot be read, or is not a picture.
         """
         with self._lock:
             known = self._prepared.get(claim.recipe_fingerprint)
@@ -58,7 +73,7 @@ class ModelCache:
                 self._prepared.move_to_end(claim.recipe_fingerprint)
                 return known
             pipeline = self._pipeline(claim.recipe.model)
-            style = pipeline.encode_style([self._reference(url) for url in claim.references])
+            style = pipeline.encode_style([self._reference(claim.recipe.style, url) for url in claim.references])
             prepared = Prepared(
                 recipe=claim.recipe, fingerprint=claim.recipe_fingerprint, pipeline=pipeline, style=style
             )
@@ -75,7 +90,11 @@ class ModelCache:
         self._pipelines.move_to_end(name)
         return self._pipelines[name]
 
-    def _reference(self, url: str) -> torch.Tensor:
+    def _reference(self, style: str | None, url: str) -> torch.Tensor:
         location = Location.parse(url)
-        data = self._storages.at(location).read(location.key, max_bytes=self._limits.max_bytes)
-        return torch.from_numpy(decode(data, self._limits).pixels.copy()).permute(2, 0, 1).to(self.device)
+        try:
+            data = self._storages.at(location).read(location.key, max_bytes=self._limits.max_bytes)
+            picture = decode(data, self._limits)
+        except (StorageError, ImageRejected) as error:
+            raise ReferenceUnusable(style, url, error) from error
+        return torch.from_numpy(picture.pixels.copy()).permute(2, 0, 1).to(self.device)

@@ -1,4 +1,4 @@
-"""Holds this worker's presence, and looks out for workers that are gone, so that their shards are rescued at once.
+"""Holds this worker's presence, and looks out for workers that are gone, so that their work is rescued at once.
 
 Only on Postgres; elsewhere, and wherever it is in doubt, leases end by time as ever.
 """
@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from jobs import presence
 from jobs.database import AWAY, Database
+from jobs.doorbell import Bell
 from jobs.presence import key_of
 from worker.vital import Vital
 
@@ -56,7 +57,7 @@ class Presence(Vital):
         worker_id: uuid.UUID,
         *,
         on_change: Callable[[], None],  # `key` has changed
-        on_rescue: Callable[[str], None],  # in this queue there is work to rescue
+        on_rescue: Callable[[Bell, str], None],  # of what and in which queue there is work to rescue
     ) -> None:
         super().__init__("presence", self._run)
         self._database = database
@@ -134,15 +135,20 @@ class Presence(Vital):
             pause = CONFIRM_SECONDS if seen.absent else LOOK_SECONDS * share
 
     def _rescue(self, gone: frozenset[int]) -> None:
-        try:
-            with self._database.transaction() as session:
-                queues = presence.expire(session, gone)
-        except AWAY as error:
-            log.warning("rescue_failed", error=str(error))
-            return
-        for queue in queues:
-            log.info("worker_gone", queue=queue, count=len(gone))
-            self._on_rescue(queue)
+        expired: tuple[tuple[Bell, Callable[..., frozenset[str]]], ...] = (
+            ("work", presence.expire_shard_leases),
+            ("plan", presence.expire_job_leases),
+        )
+        for bell, expire in expired:
+            try:
+                with self._database.transaction() as session:
+                    queues = expire(session, gone)
+            except AWAY as error:
+                log.warning("rescue_failed", error=str(error))
+                continue
+            for queue in queues:
+                log.info("worker_gone", bell=bell, queue=queue, count=len(gone))
+                self._on_rescue(bell, queue)
 
 
 def _wait(connection: Connection, seconds: float) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from api.answers import problems
 from api.parts import AppParts
-from api.schemas import Health, ReadinessReport
+from api.schemas.service import Health, ReadinessReport
 
 router = APIRouter(tags=["health"])
 

@@ -7,14 +7,12 @@ import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, HTTPException, Response
-from fastapi.responses import JSONResponse
 
-from api.answers import JOB_HEADERS, LOCATION, REPLAYED, job_answer, problems
-from api.control_schemas import BulkReport, Matched
-from api.enqueueing import check, enqueue_request
+from api.answers import JOB_HEADERS, job_answer, problems
+from api.enqueueing import ENQUEUED, CurrentEnqueuer, nothing_enqueued
 from api.parts import AppParts, CurrentTenant, Parts
-from api.routes.jobs import IdempotencyKey
-from api.schemas import Job
+from api.schemas.controls import BulkReport, Matched
+from api.schemas.jobs import Job
 from api.tags import versions_of
 from jobs import controls
 from jobs.bulk import do_in_bulk
@@ -109,26 +107,20 @@ def cancel_job(
     status_code=202,
     responses={
         200: {"model": Matched, "description": "With `dry_run`: how many items would be tried again."},
-        202: {"headers": LOCATION | REPLAYED | JOB_HEADERS},
+        **ENQUEUED,
         **problems(400, 404, 409, 413, 422, 503),
     },
 )
 def retry_job(
-    parts: AppParts,
-    tenant: CurrentTenant,
-    response: Response,
-    job_id: uuid.UUID,
-    request: Annotated[RetryRequest | None, Body()] = None,
-    idempotency_key: IdempotencyKey = None,
+    enqueuer: CurrentEnqueuer, job_id: uuid.UUID, request: Annotated[RetryRequest | None, Body()] = None
 ) -> Job:
     """Try items of an ended job again, as a new job whose pictures go to the same places."""
     asked = request or RetryRequest()
-    with parts.database.reading() as session:
-        child = child_request(find_job(session, tenant, job_id), asked)
+    with enqueuer.parts.database.reading() as session:
+        child = child_request(find_job(session, enqueuer.tenant, job_id), asked)
     if asked.dry_run:
-        matched = Matched(matched=check(parts, tenant, child).retried_count or 0)
-        return JSONResponse(matched.model_dump())  # type: ignore[return-value]  # another status and body
-    return enqueue_request(parts, tenant, response, child, idempotency_key)
+        return nothing_enqueued(Matched(matched=enqueuer.check(child).retried_count or 0))
+    return enqueuer.enqueue(child)
 
 
 def _ring(parts: Parts, queue: str) -> None:

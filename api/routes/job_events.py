@@ -15,8 +15,8 @@ from fastapi.sse import format_sse_event
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.answers import problems
-from api.control_schemas import Event, EventPage, ProgressEvent
 from api.parts import AppParts, CurrentTenant, Parts
+from api.schemas.controls import Event, EventPage, ProgressEvent
 from jobs.errors import Busy, NotFound
 from jobs.queries import JobStatus, Page, event_page, find_job, job_status
 from jobs.records import EventRecord

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 
-from api.answers import JOB_HEADERS, LOCATION, POLL_SECONDS, REPLAYED, TAGGED, job_answer, problems
-from api.control_schemas import JobPreview
-from api.enqueueing import check, enqueue_request
+from api.answers import JOB_HEADERS, POLL_SECONDS, TAGGED, job_answer, problems
+from api.enqueueing import ENQUEUED, CurrentEnqueuer, nothing_enqueued
 from api.parts import AppParts, CurrentTenant, GivenKey, Parts
-from api.schemas import Item, ItemPage, Job, JobPage
+from api.schemas.controls import JobPreview
+from api.schemas.items import Item, ItemPage
+from api.schemas.jobs import Job, JobPage
 from api.tags import is_known, quoted, wait_seconds
 from jobs.queries import JobStatus, find_job, item_page, job_page, job_status
 from jobs.recipes import JobRequest
@@ -23,13 +23,7 @@ from jobs.tenants import tenant_of_key
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 MAX_ITEM_NO = 2**31 - 1
-IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,255}$"
 LOOK_SECONDS = 0.5  # between two looks of a caller that waits
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(pattern=IDEMPOTENCY_KEY, description="Makes it safe to send a request again: one key, one job."),
-]
 
 
 @router.post(
@@ -37,22 +31,15 @@ IdempotencyKey = Annotated[
     status_code=202,
     responses={
         200: {"model": JobPreview, "description": "With `validate_only`: what would be enqueued. Nothing was."},
-        202: {"headers": LOCATION | REPLAYED | JOB_HEADERS},
+        **ENQUEUED,
         **problems(400, 409, 413, 422, 503),
     },
 )
-def create_job(
-    parts: AppParts,
-    tenant: CurrentTenant,
-    response: Response,
-    request: Annotated[JobRequest, Body()],
-    idempotency_key: IdempotencyKey = None,
-) -> Job:
+def create_job(enqueuer: CurrentEnqueuer, request: Annotated[JobRequest, Body()]) -> Job:
     """Enqueue a job: one recipe for every picture of a source."""
     if request.validate_only:
-        preview = JobPreview.of(check(parts, tenant, request))
-        return JSONResponse(preview.model_dump(mode="json"))  # type: ignore[return-value]  # another status and body
-    return enqueue_request(parts, tenant, response, request, idempotency_key)
+        return nothing_enqueued(JobPreview.of(enqueuer.check(request)))
+    return enqueuer.enqueue(request)
 
 
 @router.get("", responses=problems(422, 503))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 
 from api.answers import problems
 from api.parts import AppParts, tenant_of
-from api.schemas import ModelList
+from api.schemas.service import ModelList
 from jobs.cards import Card
 from jobs.errors import NotFound
 

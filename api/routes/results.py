@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from api.answers import problems
 from api.parts import AppParts, CurrentTenant
-from api.schemas import ResultPart, ResultPartPage
+from api.schemas.items import ResultPart, ResultPartPage
 from jobs.parts import error_lines, part_page, read_part
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])

@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
 
 from api.answers import LOCATION, problems
 from api.parts import AppParts, CurrentTenant
-from api.schemas import Style, StylePage
+from api.schemas.styles import Style, StylePage
 from jobs import styles
 from jobs.queries import style_page
 

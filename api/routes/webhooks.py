@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Response
 
 from api.answers import LOCATION, problems
 from api.parts import AppParts, CurrentTenant
-from api.schemas import Delivery, DeliveryPage, Webhook, WebhookList, WebhookRequest, WebhookWithSecret
+from api.schemas.webhooks import Delivery, DeliveryPage, Webhook, WebhookList, WebhookRequest, WebhookWithSecret
 from jobs import webhooks
 from jobs.deliveries import delivery_page, replay
 from jobs.states import DeliveryState
@@ -57,6 +57,20 @@ def rotate_secret(parts: AppParts, tenant: CurrentTenant, webhook_id: uuid.UUID)
     with parts.database.transaction() as session:
         webhook = webhooks.rotate(session, tenant, webhook_id)
     return WebhookWithSecret.of(webhook, secret=webhook.secrets[-1])
+
+
+@router.post("/{webhook_id}/disable", responses=problems(404, 413, 422, 503))
+def disable_webhook(parts: AppParts, tenant: CurrentTenant, webhook_id: uuid.UUID) -> Webhook:
+    """Tell a webhook of nothing for now. What waits for it is given up when it is due. Safe to repeat."""
+    with parts.database.transaction() as session:
+        return Webhook.of(webhooks.disable(session, tenant, webhook_id))
+
+
+@router.post("/{webhook_id}/enable", responses=problems(404, 413, 422, 503))
+def enable_webhook(parts: AppParts, tenant: CurrentTenant, webhook_id: uuid.UUID) -> Webhook:
+    """Tell a webhook of what happens from now on, whoever disabled it. Safe to repeat."""
+    with parts.database.transaction() as session:
+        return Webhook.of(webhooks.enable(session, tenant, webhook_id))
 
 
 @router.get("/{webhook_id}/deliveries", responses=problems(404, 422, 503))

@@ -135,6 +135,7 @@ def upgrade() -> None:
         sa.Column("lease_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_attempt", sa.Integer(), nullable=False),
         sa.Column("worker_id", sa.Uuid(), nullable=True),
+        sa.Column("presence_key", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("planned_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
@@ -157,6 +158,14 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("expires_at IS NOT NULL"),
         sqlite_where=sa.text("expires_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_jobs_presence_key",
+        "jobs",
+        ["presence_key"],
+        unique=False,
+        postgresql_where=sa.text("presence_key IS NOT NULL"),
+        sqlite_where=sa.text("presence_key IS NOT NULL"),
     )
     op.create_index(
         "ix_jobs_open",
@@ -378,6 +387,14 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'pending'"),
         sqlite_where=sa.text("state = 'pending'"),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_ended_at",
+        "webhook_deliveries",
+        ["ended_at"],
+        unique=False,
+        postgresql_where=sa.text("ended_at IS NOT NULL"),
+        sqlite_where=sa.text("ended_at IS NOT NULL"),
     )
     op.create_index("ix_webhook_deliveries_event_id", "webhook_deliveries", ["event_id"], unique=False)
 

@@ -53,7 +53,7 @@ def restyle() -> None:
       0    done; a job that was watched succeeded
       1    error: the API cannot be reached, a process of the stack died
       2    bad usage, or a request that the service refused
-      3    the job ended as partial: some items did not succeed
+      3    the job ended as partial: some items did not succeed, or rows were unusable
       4    the job ended as failed
       5    the job was cancelled, or its deadline passed
       130  Ctrl-C

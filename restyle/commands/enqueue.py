@@ -110,7 +110,7 @@ def enqueue(
 
     Local paths work when the service runs on this machine and allows them (restyle up --allow FOLDER).
 
-    Exit codes with --watch: 0 all items succeeded, 3 some did not, 4 the job failed, 5 it was cancelled.
+    Exit codes with --watch: 0 all succeeded, 3 some did not (or rows were unusable), 4 it failed, 5 it was cancelled.
 
     """
     with mistakes_in("--source"):

@@ -40,6 +40,17 @@ CASES: dict[str, tuple[str, Any, str, str]] = {
     "no value": ("recipe.parameters", {"strength": None}, "recipe.parameters.strength", "invalid_request"),
     "format": ("recipe.format", "heic", "recipe.format", "invalid_request"),
     "quality": ("recipe.quality", 101, "recipe.quality", "invalid_request"),
+    "quality as text": ("recipe.quality", "90", "recipe.quality", "invalid_request"),
+    "parameter as text": ("recipe.parameters", {"strength": "0.5"}, "recipe.parameters.strength", "invalid_request"),
+    "priority as text": ("priority", "5", "priority", "invalid_request"),
+    "workers as text": ("max_workers", "2", "max_workers", "invalid_request"),
+    "days as text": ("retention", {"days": "30"}, "retention.days", "invalid_request"),
+    "share as text": (
+        "failure_policy",
+        {"max_failed_share": "0.1"},
+        "failure_policy.max_failed_share",
+        "invalid_request",
+    ),
     "operation": ("recipe.operation", "paint", "recipe.operation", "invalid_request"),
     "field": ("colour", "red", "colour", "invalid_request"),
     "field of the recipe": ("recipe.strength", 1, "recipe.strength", "invalid_request"),
@@ -134,6 +145,21 @@ def test_what_cannot_be_done_is_refused_with_field_value_and_remedy(
     assert set(problem["errors"][0]) == {"field", "value", "remedy"}
     assert len(problem["errors"][0]["remedy"]) > 10
     assert field in problem["detail"]
+
+
+def test_text_for_a_number_is_refused_and_a_whole_number_for_a_number_is_not(
+    api: httpx.Client, job_request: dict[str, Any]
+) -> None:
+    checked = job_request | {"validate_only": True}
+    text = {"model": "identity", "quality": "90", "parameters": {"strength": "0.5"}}
+    errors = api.post("/v1/jobs", json=checked | {"recipe": text}).json()["errors"]
+    assert {error["field"]: error["value"] for error in errors} == {
+        "recipe.quality": "90",
+        "recipe.parameters.strength": "0.5",
+    }
+    numbers = {"model": "identity", "quality": 90, "parameters": {"strength": 1}}
+    answer = api.post("/v1/jobs", json=checked | {"recipe": numbers})
+    assert answer.json()["recipe"]["parameters"] == {"strength": 1}
 
 
 def test_the_refused_value_is_given_back(api: httpx.Client, job_request: dict[str, Any], storage_folder: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from pydantic import SecretStr
 
 from api.app import create_app
+from jobs.states import JobState
 from tests.api.conftest import serving
+from tests.factories import make_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from api.settings import ApiSettings
     from jobs.cards import CardShelf
+    from jobs.database import Database
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "code", "errors", "retryable"}
 
@@ -32,7 +36,21 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     assert set(body) == MEMBERS
     assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:restyle:problem:{code}")
     assert answer.headers["X-Request-Id"]
+    assert bool(body["errors"]) == (status == 422), "fields are named where a field is wrong, and only there"
+    assert body["detail"]
     return body
+
+
+def test_what_no_field_is_to_blame_for_names_none_and_says_so_in_words(api: httpx.Client, database: Database) -> None:
+    with database.transaction() as session:
+        job_id = make_job(session, state=JobState.RUNNING).id
+    headers = {"Content-Type": "application/json"}
+    assert_problem(api.post("/v1/jobs", content=b"{", headers=headers), 400, "malformed_body")
+    assert_problem(api.get(f"/v1/jobs/{uuid.uuid4()}"), 404, "not_found")
+    assert_problem(api.post(f"/v1/jobs/{job_id}/retry"), 409, "wrong_state")
+    stale = api.patch(f"/v1/jobs/{job_id}", json={"priority": 1}, headers={"If-Match": '"99-0-0"'})
+    assert_problem(stale, 412, "stale")
+    assert_problem(api.get("/v1/jobs/7"), 422, "invalid_request")
 
 
 def test_an_unknown_path_is_a_problem(api: httpx.Client) -> None:

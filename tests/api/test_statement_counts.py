@@ -7,11 +7,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 from sqlalchemy.engine import Engine
 
-from jobs.states import ItemState, JobOutcome, JobState
-from tests.factories import make_job, make_recipe, make_results, make_style
+from jobs import events
+from jobs.database import now
+from jobs.records import WebhookDeliveryRecord
+from jobs.states import DeliveryState, ItemState, JobOutcome, JobState
+from tests import pictures
+from tests.factories import make_job, make_recipe, make_results, make_style, make_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,3 +179,72 @@ def test_listing_styles_costs_the_same_for_one_and_for_a_hundred(
             make_style(session, f"style-{number}")
     assert cost(recorder, lambda: api.get("/v1/styles")) == one <= 1 + WHO
     assert cost(recorder, lambda: api.get("/v1/styles/first")) <= 1 + WHO
+
+
+def test_a_new_style_costs_a_few_statements(api: httpx.Client, recorder: QueryRecorder) -> None:
+    files = [("references", (f"{number}.jpg", pictures.jpeg(number))) for number in range(8)]
+    upload = {"data": {"name": "dusk"}, "files": files}
+    assert cost(recorder, lambda: api.post("/v1/styles", **upload), 201) <= 3 + WHO
+    assert cost(recorder, lambda: api.post("/v1/styles", **upload)) <= 1 + WHO
+
+
+def test_reading_results_costs_the_same_for_ten_items_and_for_a_thousand(
+    api: httpx.Client, database: Database, recorder: QueryRecorder
+) -> None:
+    costs = []
+    for items in (10, 1_000):
+        with database.transaction() as session:
+            job = make_job(session, state=JobState.ENDED, items=items, shard_size=items, outcome=JobOutcome.FAILED)
+            make_results(session, job, range(items), ItemState.FAILED)
+        paths = [f"/v1/jobs/{job.id}/{part}" for part in ("results", "results", "results/0", "errors")]
+        costs.append([cost(recorder, lambda path=path: api.get(path)) for path in paths])
+    assert costs[0] == costs[1]
+    assert all(each <= limit + WHO for each, limit in zip(costs[0], (4, 2, 3, 3), strict=True)), costs
+
+
+def test_looking_at_webhooks_costs_the_same_for_one_and_for_many(
+    api: httpx.Client, database: Database, recorder: QueryRecorder
+) -> None:
+    def looks() -> list[int]:
+        paths = ("/v1/webhooks", f"/v1/webhooks/{webhook_id}", f"/v1/webhooks/{webhook_id}/deliveries")
+        return [cost(recorder, lambda path=path: api.get(path, params={"limit": 100})) for path in paths]
+
+    with database.transaction() as session:
+        webhook_id = make_webhook(session).id
+        job = make_job(session)
+        events.record(session, job.tenant_id, job.id, "job.ended", actor="worker")
+    one = looks()
+    with database.transaction() as session:
+        for _ in range(9):
+            make_webhook(session)
+        for _ in range(99):
+            events.record(session, job.tenant_id, job.id, "job.ended", actor="worker")
+    assert looks() == one
+    assert all(each <= limit + WHO for each, limit in zip(one, (1, 1, 2), strict=True)), one
+
+
+def test_changing_a_webhook_costs_a_few_statements(
+    api: httpx.Client, database: Database, recorder: QueryRecorder
+) -> None:
+    body = {"url": "https://93.184.215.14/hook"}
+    assert cost(recorder, lambda: api.post("/v1/webhooks", json=body), 201) <= 3 + WHO
+    path = f"/v1/webhooks/{api.post('/v1/webhooks', json=body).json()['id']}"
+    with database.transaction() as session:
+        job = make_job(session)
+        events.record(session, job.tenant_id, job.id, "job.ended", actor="worker")
+        session.execute(update(WebhookDeliveryRecord).values(state=DeliveryState.FAILED, ended_at=now(session)))
+    [delivery] = api.get(f"{path}/deliveries").json()["data"]
+    assert cost(recorder, lambda: api.post(f"{path}/deliveries/{delivery['id']}/replay"), 202) <= 4 + WHO
+    for change in ("rotate", "disable", "enable"):
+        assert cost(recorder, lambda change=change: api.post(f"{path}/{change}")) <= 3 + WHO
+    assert cost(recorder, lambda: api.delete(path), 204) <= 6 + WHO
+
+
+def test_models_cost_no_statements_but_to_find_out_who_asks(api: httpx.Client, recorder: QueryRecorder) -> None:
+    assert cost(recorder, lambda: api.get("/v1/models")) <= WHO
+    assert cost(recorder, lambda: api.get("/v1/models/identity")) <= WHO
+
+
+def test_health_costs_nothing_and_readiness_a_few_statements(api: httpx.Client, recorder: QueryRecorder) -> None:
+    assert cost(recorder, lambda: api.get("/healthz")) == 0
+    assert cost(recorder, lambda: api.get("/readyz")) <= 3

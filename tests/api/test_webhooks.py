@@ -173,6 +173,42 @@ def test_nothing_is_replayed_to_a_receiver_that_is_gone(api: httpx.Client, datab
     assert (refused.status_code, refused.json()["code"]) == (409, "webhook_disabled")
 
 
+def test_what_a_receiver_ended_can_be_enabled_and_its_messages_sent_again(
+    api: httpx.Client, database: Database
+) -> None:
+    webhook_id = add_webhook(database)
+    path = f"/v1/webhooks/{webhook_id}"
+    tell(database)
+    send(database, 410)
+    tell(database)
+    for _ in range(2):
+        enabled = api.post(f"{path}/enable")
+        assert (enabled.status_code, enabled.json()["disabled_at"]) == (200, None)
+    assert enabled.json() == api.get(path).json()
+    tell(database)
+    missed, refused = api.get(f"{path}/deliveries").json()["data"]
+    assert (missed["state"], refused["state"]) == ("pending", "failed"), "what happened in between is not told"
+    assert api.post(f"{path}/deliveries/{refused['id']}/replay").status_code == 202
+    send(database, 204)
+    assert [each["state"] for each in api.get(f"{path}/deliveries").json()["data"]] == ["delivered", "delivered"]
+
+
+def test_an_owner_disables_a_webhook_for_a_while(api: httpx.Client, database: Database) -> None:
+    webhook_id = add_webhook(database)
+    path = f"/v1/webhooks/{webhook_id}"
+    disabled = api.post(f"{path}/disable")
+    assert disabled.status_code == 200
+    assert disabled.json()["disabled_at"] is not None
+    assert api.post(f"{path}/disable").json() == disabled.json(), "since when it is disabled does not change"
+    tell(database)
+    assert api.get(f"{path}/deliveries").json()["data"] == []
+    api.post(f"{path}/enable")
+    tell(database)
+    send(database, 204)
+    [delivered] = api.get(f"{path}/deliveries").json()["data"]
+    assert delivered["state"] == "delivered"
+
+
 def test_a_webhook_of_another_tenant_is_as_good_as_absent(api: httpx.Client, database: Database) -> None:
     foreign = add_webhook(database, tenant_id="other")
     for webhook_id in (foreign, uuid.uuid4()):
@@ -181,6 +217,8 @@ def test_a_webhook_of_another_tenant_is_as_good_as_absent(api: httpx.Client, dat
             api.get(path),
             api.delete(path),
             api.post(f"{path}/rotate"),
+            api.post(f"{path}/disable"),
+            api.post(f"{path}/enable"),
             api.get(f"{path}/deliveries"),
             api.post(f"{path}/deliveries/{uuid.uuid4()}/replay"),
         ):

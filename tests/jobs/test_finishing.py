@@ -137,9 +137,9 @@ def test_a_bad_row_of_any_code_is_noted_in_the_errors_file(database: Database, t
         make_results(session, job, [0])
         session.add(BadRowRecord(job_id=job.id, row_no=9, code=code, message="choose another", text="../secret.jpg"))
 
-    job_id = add_job(database, tmp_path, settle=settle, state=JobState.FINISHING, items=1)
+    job_id = add_job(database, tmp_path, settle=settle, state=JobState.FINISHING, items=1, bad_row_count=1)
     step(database)
-    assert get_job(database, job_id).state is JobState.ENDED
+    assert get_job(database, job_id).outcome is JobOutcome.PARTIAL, "a row is without its picture"
     [note] = lines(tmp_path, job_id, "errors.jsonl")
     assert note["bad_row"]["code"] == code
 

@@ -183,6 +183,7 @@ def test_a_lenient_manifest_of_nothing_but_bad_rows_ends_the_job_with_that_reaso
     assert (job.state, job.outcome, job.bad_row_count) == (JobState.ENDED, "failed", 2)
     assert job.error is not None
     assert job.error["code"] == "source_empty"
+    assert "none of its 2 rows is usable" in job.error["message"]
 
 
 def test_manifest_rows_keep_product_and_attributes(planner: Planner) -> None:

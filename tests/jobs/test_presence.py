@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ from sqlalchemy import Connection
 from jobs import claims, presence
 from jobs.claims import Claim
 from jobs.database import Database
+from jobs.job_leases import JobLease, claim_job, hold, kept, let_go
+from jobs.records import JobRecord
+from jobs.states import JobState
 from tests.factories import make_job
 
 WORKER = uuid.UUID(int=1 << 127 | 7)
@@ -41,7 +46,7 @@ def next_claim(database: Database, key: int | None = KEY) -> Claim:
 
 def expire(database: Database, keys: set[int]) -> frozenset[str]:
     with database.transaction() as session:
-        return presence.expire(session, keys)
+        return presence.expire_shard_leases(session, keys)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -79,6 +84,64 @@ def test_a_lease_without_presence_is_missed_by_nobody(database: Database) -> Non
     next_claim(database, key=None)
     with database.lone_connection() as looking:
         assert presence.look(looking, KEY).absent == frozenset()
+
+
+def claim_step(database: Database, key: int | None = KEY) -> JobLease | None:
+    with database.transaction() as session:
+        return claim_job(
+            session, worker_id=WORKER, lease_seconds=600, stopping=threading.Event(), presence_key=lambda: key
+        )
+
+
+def test_a_lease_on_a_whole_job_is_missed_once_its_workers_connection_is_gone(database: Database) -> None:
+    def expire() -> frozenset[str]:
+        with database.transaction() as session:
+            return presence.expire_job_leases(session, {KEY})
+
+    with database.transaction() as session:
+        make_job(session, state=JobState.PLANNING)
+    first = claim_step(database)
+    assert first is not None
+    with database.lone_connection() as looking:
+        presence.hold(looking, OTHER_KEY)
+        with database.lone_connection() as connection:
+            presence.hold(connection, KEY)
+            assert presence.look(looking, OTHER_KEY).absent == frozenset()
+            assert expire() == frozenset(), "it is there: whoever asks is mistaken"
+            assert claim_step(database) is None
+        wait_until(lambda: presence.look(looking, OTHER_KEY).absent == {KEY})
+        assert expire() == {"gpu"}
+        assert presence.look(looking, OTHER_KEY).absent == frozenset()
+    second = claim_step(database)
+    assert second is not None
+    assert (second.job_id, second.token, second.attempt) == (first.job_id, first.token + 1, 2)
+
+
+def test_a_lease_on_a_whole_job_says_what_its_worker_knows_of_its_presence(database: Database) -> None:
+    known: list[int | None] = [KEY]
+    with database.transaction() as session:
+        job_id = make_job(session, state=JobState.PLANNING).id
+        stopping = threading.Event()
+        lease = claim_job(
+            session, worker_id=WORKER, lease_seconds=600, stopping=stopping, presence_key=lambda: known[-1]
+        )
+    assert lease is not None
+
+    def written() -> int | None:
+        with database.reading() as session:
+            return session.get_one(JobRecord, job_id).presence_key
+
+    assert written() == KEY
+    known.append(None)
+    with database.transaction() as session:
+        hold(session, lease)
+    assert written() is None, "it could not come back: nobody may take that for a death"
+    known.append(OTHER_KEY)
+    with kept(database, dataclasses.replace(lease, seconds=0.1)):
+        wait_until(lambda: written() == OTHER_KEY)
+    with database.transaction() as session:
+        let_go(session, lease)
+    assert written() is None
 
 
 def test_a_second_connection_takes_the_lock_while_the_server_believes_in_the_first(database: Database) -> None:

@@ -23,8 +23,8 @@ from jobs.maintenance import start_finishing
 from jobs.output_keys import files_url, fold
 from jobs.parts import part_page
 from jobs.queries import find_job, job_page, job_status
-from jobs.records import BadRowRecord, ItemErrorRecord, ItemRecord, JobRecord, Record
-from jobs.states import ItemState, JobOutcome, JobState
+from jobs.records import BadRowRecord, ItemErrorRecord, ItemRecord, JobRecord, Record, WebhookDeliveryRecord
+from jobs.states import DeliveryState, ItemState, JobOutcome, JobState
 from jobs.storage import Storage, Storages
 from jobs.tenants import Tenant
 from tests.factories import make_job, make_results, make_webhook
@@ -343,6 +343,30 @@ def test_ten_thousand_items_go_in_bounded_batches(database: Database, tmp_path: 
     event.remove(database.engine, "commit", end)
     assert rows(database) == {}
     assert retention.BATCH_ROWS <= largest <= retention.BATCH_ROWS + 1
+
+
+def test_messages_go_30_days_after_they_ended_in_bounded_batches(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH_ROWS", 2)
+    with database.transaction() as session:
+        make_webhook(session)
+        job = make_job(session, state=JobState.ENDED)
+        for _ in range(7):
+            events.record(session, job.tenant_id, job.id, "job.ended", actor="service")
+        messages = session.scalars(select(WebhookDeliveryRecord).order_by(WebhookDeliveryRecord.event_id)).all()
+        for message, days in zip(messages, (31, 31, 31, 29, 0), strict=False):
+            message.state = DeliveryState.FAILED if days == 0 else DeliveryState.DELIVERED
+            message.ended_at = now(session) - datetime.timedelta(days=days)
+        for message in messages:  # two wait: only what has ended goes, however old it is
+            message.created_at -= datetime.timedelta(days=400)
+    for gone in (2, 1, 0):
+        with database.transaction() as session:
+            assert retention.drop_messages(session) == gone
+    with database.reading() as session:
+        left = session.scalars(select(WebhookDeliveryRecord.event_id).order_by(WebhookDeliveryRecord.event_id)).all()
+    assert left == [message.event_id for message in messages[3:]]
+    assert rows(database)["events"] == 7
 
 
 def test_the_rows_that_go_in_one_statement_take_no_others_along(database: Database, tmp_path: Path) -> None:

@@ -51,11 +51,11 @@ COUNTS = st.dictionaries(
 )
 
 
-@given(counts=COUNTS)
-def test_an_outcome_never_calls_a_failure_a_success(counts: dict[ItemState, int]) -> None:
-    outcome = outcome_of(counts, cancelled=False, failed=False)
+@given(counts=COUNTS, bad_rows=st.integers(0, 3))
+def test_an_outcome_never_calls_a_failure_a_success(counts: dict[ItemState, int], bad_rows: int) -> None:
+    outcome = outcome_of(counts, bad_rows=bad_rows, cancelled=False, failed=False)
     good = counts.get(ItemState.SUCCEEDED, 0) + counts.get(ItemState.REUSED, 0)
-    bad = sum(counts.values()) - good
+    bad = sum(counts.values()) - good + bad_rows
     assert (outcome is JobOutcome.SUCCEEDED) == (bad == 0)
     assert (outcome is JobOutcome.PARTIAL) == (bad > 0 and good > 0)
 

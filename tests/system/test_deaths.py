@@ -103,3 +103,23 @@ def test_a_worker_that_sleeps_through_its_lease_records_nothing_afterwards(syste
     check_every_output(system, job_id)
     zombie.wait_for_log('"lease_lost"', '"results_refused"')
     assert system.api.job(job_id)["counts"] == job["counts"]
+
+
+def test_a_killed_planner_is_followed_at_once_by_another_where_there_is_presence(grown: System) -> None:
+    """With leases of five minutes, nobody could go on in time who waits for their end."""
+    rows = 200_000
+    patient = {"RESTYLE_LEASE_SECONDS": "300"}
+    lines = "".join(f"P{number},{number}.jpg\n" for number in range(rows))
+    manifest = grown.put("spring.csv", f"product_id,key\n{lines}".encode())
+    planner = grown.start_worker(**patient)
+    source = {"type": "manifest", "url": manifest, "on_bad_row": "fail"}
+    job_id = grown.api.enqueue({"recipe": {"model": "unchanged"}, "source": source, "require_confirmation": True})
+    grown.api.wait(job_id, lambda job: job["counts"]["total"] > 0)
+    planner.send(signal.SIGSTOP)  # until there is another: it is not taken for dead meanwhile
+    found = grown.api.job(job_id)
+    assert not found["planned"], "the worker was too quick to be killed in the middle"
+    other = grown.start_worker(**patient)
+    planner.kill()
+    job = grown.api.wait(job_id, lambda job: job["planned"])
+    assert (job["state"], job["counts"]["total"]) == ("paused", rows)
+    assert '"bell": "plan"' in other.log()

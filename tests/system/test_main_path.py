@@ -161,7 +161,7 @@ def test_a_manifest_with_bad_rows_ends_before_anything_runs_and_names_them(syste
 
     lenient = system.api.enqueue(unchanged(system, source={"type": "manifest", "url": url, "on_bad_row": "skip"}))
     job = system.api.wait_until_ended(lenient)
-    assert (job["counts"]["succeeded"], job["counts"]["bad_rows"]) == (1, 2)
+    assert (job["outcome"], job["counts"]["succeeded"], job["counts"]["bad_rows"]) == ("partial", 1, 2)
     notes = [line["bad_row"] for line in lines(read(system, job["files"]["errors"]))]
     assert [note["row_no"] for note in notes] == [3, 4]
     (item,) = system.api.items(lenient)
@@ -170,18 +170,24 @@ def test_a_manifest_with_bad_rows_ends_before_anything_runs_and_names_them(syste
 
 def test_a_style_that_is_no_picture_ends_the_job_with_that_reason(system: System) -> None:
     fill(system, 2)
-    system.start_worker()
+    worker = system.start_worker()
+    rows = "".join(f"shoes/00{number % 2}.jpg\n" for number in range(1_000))
+    manifest = system.put("many.csv", f"key\n{rows}".encode())
     system.api.add_style("broken", pictures.jpeg(1)[:200])
     job_id = system.api.enqueue(
         {
             "recipe": {"model": "reinhard", "style": "broken"},
-            "source": {"type": "prefix", "url": system.catalogue_url},
+            "source": {"type": "manifest", "url": manifest},
         }
     )
     job = system.api.wait_until_ended(job_id)
     assert job["outcome"] == "failed"
     assert job["error"]["code"] in {"recipe_truncated", "recipe_corrupt_image"}
-    assert job["counts"]["cancelled"] == 2
+    [reference] = system.api.client.get("/v1/styles/broken").json()["references"]
+    assert "'broken'" in job["error"]["message"]
+    assert reference["url"] in job["error"]["message"]
+    assert job["counts"]["cancelled"] == 1_000
+    assert worker.log().count('"prepare_failed"') == 1, "once for the job, not for each of its shards"
 
 
 def test_a_cancelled_job_stops_and_says_what_became_of_each_item(system: System) -> None:

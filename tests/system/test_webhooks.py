@@ -9,10 +9,12 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import select
 
-from jobs.database import Database
+from jobs.database import Database, now
 from jobs.locations import Location
-from jobs.records import JobRecord
+from jobs.records import JobRecord, WebhookDeliveryRecord
+from jobs.states import DeliveryState
 from tests import pictures
 from tests.factories import make_webhook
 from tests.receivers import receiving
@@ -50,6 +52,16 @@ def test_a_worker_tells_a_webhook_of_a_job_also_after_another_was_killed(system:
     assert (unique[0][1], unique[-1][1]) == ("job.enqueued", "job.ended")
     assert all(message.verified_by(webhook.secrets[0]) for message in receiver.received)
     assert {message.told["data"]["job_id"] for message in receiver.received} == {job_id}
+    with database.transaction() as session:
+        told = session.scalars(select(WebhookDeliveryRecord)).all()
+        for delivery in told[1:]:
+            delivery.state, delivery.ended_at = DeliveryState.DELIVERED, now(session) - datetime.timedelta(days=31)
+
+    def kept() -> list[uuid.UUID]:
+        with database.reading() as session:
+            return list(session.scalars(select(WebhookDeliveryRecord.id)))
+
+    eventually(lambda: kept() == [told[0].id], "messages of a month ago to go, though their job is kept for ever")
     [part] = system.api.client.get(f"/v1/jobs/{job_id}/results").json()["parts"]
     assert hashlib.sha256(system.api.client.get(part["url"]).content).hexdigest() == part["sha256"]
     database.close()

@@ -14,7 +14,10 @@ from sqlalchemy import select, text
 from jobs import claims, leases, presence
 from jobs.claims import Claim
 from jobs.database import Database
+from jobs.doorbell import Bell
+from jobs.job_leases import JobLease, claim_job
 from jobs.records import ShardRecord
+from jobs.states import JobState
 from tests.factories import make_job
 from worker.presence import CONFIRM_SECONDS, Missed, Presence
 
@@ -40,14 +43,17 @@ class Fleet:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.rescued: queue.Queue[str] = queue.Queue()
+        self.rescued: queue.Queue[tuple[Bell, str]] = queue.Queue()
         self.all: list[Presence] = []
 
     def join(self, *, looks: bool = True) -> tuple[Presence, Claim]:
         """Start one and claim a shard for it."""
         worker_id = uuid.uuid4()
         joined = Presence(
-            self.database, worker_id, on_change=lambda: None, on_rescue=self.rescued.put if looks else lambda _: None
+            self.database,
+            worker_id,
+            on_change=lambda: None,
+            on_rescue=lambda bell, queue: self.rescued.put((bell, queue)) if looks else None,
         )
         self.all.append(joined)
         joined.start()
@@ -88,11 +94,36 @@ def test_the_shard_of_a_worker_that_is_gone_is_free_long_before_its_lease_ends(f
     fleet.join()
     gone, claim = fleet.join(looks=False)
     gone.stop()  # closes its connection, as the kernel does for a process that was killed
-    assert fleet.rescued.get(timeout=WAIT_SECONDS) == "gpu"
+    assert fleet.rescued.get(timeout=WAIT_SECONDS) == ("work", "gpu")
     with fleet.database.transaction() as session:
         [rescued] = claims.claim(session, worker_id=uuid.uuid4(), queue="gpu", lease_seconds=600)
     assert rescued.lease.job_id == claim.lease.job_id
     assert rescued.suspect
+
+
+def test_the_step_of_a_worker_that_is_gone_is_free_long_before_its_lease_ends(fleet: Fleet) -> None:
+    def step(worker: Presence) -> JobLease | None:
+        with fleet.database.transaction() as session:
+            return claim_job(
+                session,
+                worker_id=uuid.uuid4(),
+                lease_seconds=600,
+                stopping=threading.Event(),
+                presence_key=lambda: worker.key,
+            )
+
+    left, _claim = fleet.join()
+    gone, claim = fleet.join(looks=False)
+    with fleet.database.transaction() as session:
+        leases.release(session, claim.lease)
+        job_id = make_job(session, state=JobState.PLANNING).id
+    assert step(gone) is not None
+    assert step(left) is None
+    gone.stop()
+    assert fleet.rescued.get(timeout=WAIT_SECONDS) == ("plan", "gpu")
+    taken_over = step(left)
+    assert taken_over is not None
+    assert taken_over.job_id == job_id
 
 
 def test_a_worker_whose_connection_breaks_comes_back_before_anyone_misses_it(
@@ -162,7 +193,7 @@ def test_without_a_connection_of_its_own_a_worker_has_no_presence(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.presence.presence.is_own", lambda *_: False)
-    pooled = Presence(database, uuid.uuid4(), on_change=lambda: None, on_rescue=lambda _: None)
+    pooled = Presence(database, uuid.uuid4(), on_change=lambda: None, on_rescue=lambda *_: None)
     pooled.start()
     pooled.join(WAIT_SECONDS)
     assert not pooled.is_alive(), "it does not try again"
@@ -171,7 +202,7 @@ def test_without_a_connection_of_its_own_a_worker_has_no_presence(
 
 def test_there_is_no_presence_on_sqlite(sqlite_url: str) -> None:
     database = Database(sqlite_url)
-    alone = Presence(database, uuid.uuid4(), on_change=lambda: None, on_rescue=lambda _: None)
+    alone = Presence(database, uuid.uuid4(), on_change=lambda: None, on_rescue=lambda *_: None)
     alone.start()
     alone.join(WAIT_SECONDS)
     assert not alone.is_alive()

@@ -72,20 +72,27 @@ def test_a_runner_that_winds_down_claims_nothing_more(bench: Bench) -> None:
     assert shards(bench)[0].state is ShardState.READY
 
 
-def test_a_recipe_that_can_run_nowhere_ends_its_job_and_burns_no_attempt(bench: Bench, tmp_path: Path) -> None:
+def test_a_style_that_cannot_be_opened_ends_its_job_at_once_and_burns_no_attempt(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "look.jpg").write_bytes(pictures.jpeg(1)[:100])
     reference = {"url": f"file://{tmp_path}/look.jpg", "sha256": "0", "bytes": 100, "file_name": "look.jpg"}
     with bench.database.transaction() as session:
         style = make_style(session, references=[reference])
-        job_id = make_job(session, items=2, recipe=Recipe(model="reinhard", style="warm"), style_id=style.id).id
-    assert not runner(bench).step()
+        recipe = Recipe(model="reinhard", style="warm")
+        job_id = make_job(session, items=6, shard_size=2, recipe=recipe, style_id=style.id).id
+    running = runner(bench)
+    assert not running.step()
+    assert not running.step()
     with bench.database.reading() as session:
         job = session.get_one(JobRecord, job_id)
     assert job.state is JobState.CANCELLING
     assert job.error is not None
-    assert job.error["code"].startswith("recipe_")
-    (shard,) = shards(bench)
-    assert (shard.state, shard.attempt) == (ShardState.READY, 0)
+    assert job.error["code"] in {"recipe_truncated", "recipe_corrupt_image"}
+    for told in (f"file://{tmp_path}/look.jpg", "'warm'", "upload pictures that can be opened"):
+        assert told in job.error["message"]
+    assert {(shard.state, shard.attempt, shard.lease_token) for shard in shards(bench)} == {
+        (ShardState.READY, 0, 1),
+        (ShardState.READY, 0, 0),
+    }, "one shard found out for all"
     assert bench.held_leases.all() == []
 
 

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from api.schemas import Body, JobCounts, JobProgress
+from api.schemas.body import Body
+from api.schemas.jobs import JobCounts, JobProgress
 from jobs.checks import CheckedRequest
 from jobs.queries import JobStatus
 from jobs.recipes import FailurePolicy, Recipe, Retention, Source

@@ -1,0 +1,29 @@
+"""The rows, and when each column changes.
+
+`items` and `results` are appended and never updated; `shards` are the only rows that change while work runs.
+Whoever imports one record imports all: tables refer to one another, and a part of them is no schema.
+"""
+
+from jobs.records.events import EventRecord, WebhookDeliveryRecord, WebhookRecord
+from jobs.records.items import BadRowRecord, ItemErrorRecord, ItemRecord, ResultPartRecord, ResultRecord, ShardRecord
+from jobs.records.jobs import JobRecord
+from jobs.records.record import Record, UtcDateTime
+from jobs.records.tenants import ApiKeyRecord, StyleRecord, TenantRecord
+
+__all__ = [
+    "ApiKeyRecord",
+    "BadRowRecord",
+    "EventRecord",
+    "ItemErrorRecord",
+    "ItemRecord",
+    "JobRecord",
+    "Record",
+    "ResultPartRecord",
+    "ResultRecord",
+    "ShardRecord",
+    "StyleRecord",
+    "TenantRecord",
+    "UtcDateTime",
+    "WebhookDeliveryRecord",
+    "WebhookRecord",
+]
