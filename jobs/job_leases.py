@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from jobs.database import Database, now
 from jobs.errors import LeaseLost
-from jobs.records import JobRecord
+from jobs.records import JobRecord, UtcDateTime
 from jobs.states import JobState
 
 log = structlog.get_logger(__name__)
@@ -57,9 +57,8 @@ def claim_job(
 ) -> JobLease | None:
     """Lease a job that must be planned, cancelled or finished, else an expired one; None when there is none."""
     moment = now(session)
-    free = or_(JobRecord.lease_expires_at.is_(None), JobRecord.lease_expires_at < moment)
     # Two questions: each has a partial index, and what is open goes first.
-    job_id = session.scalar(_open(free)) or session.scalar(_expired(free, moment))
+    job_id = session.scalar(_OPEN, {"moment": moment}) or session.scalar(_EXPIRED, {"moment": moment})
     if job_id is None:
         return None
     job = session.execute(
@@ -85,21 +84,29 @@ def claim_job(
     )
 
 
-def _open(free: ColumnElement[bool]) -> Select[uuid.UUID]:
+_MOMENT = bindparam("moment", type_=UtcDateTime())
+
+
+def _free() -> ColumnElement[bool]:
+    return or_(JobRecord.lease_expires_at.is_(None), JobRecord.lease_expires_at < _MOMENT)
+
+
+def _open() -> Select[uuid.UUID]:
+    wanting = JobRecord.state.in_((JobState.PLANNING, JobState.CANCELLING, JobState.FINISHING))
     unplanned = and_(
         JobRecord.planned_at.is_(None),
         JobRecord.state.in_((JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)),
     )
     return (
         select(JobRecord.id)
-        .where(or_(JobRecord.state.in_((JobState.PLANNING, JobState.CANCELLING, JobState.FINISHING)), unplanned), free)
+        .where(or_(wanting, unplanned), _free())
         .order_by(JobRecord.priority.desc(), JobRecord.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
 
 
-def _expired(free: ColumnElement[bool], moment: datetime.datetime) -> Select[uuid.UUID]:
+def _expired() -> Select[uuid.UUID]:
     """Select a job past its retention, unless one is being planned from its items."""
     child = aliased(JobRecord)
     needed = exists().where(
@@ -107,11 +114,16 @@ def _expired(free: ColumnElement[bool], moment: datetime.datetime) -> Select[uui
     )
     return (
         select(JobRecord.id)
-        .where(JobRecord.expires_at <= moment, JobRecord.state == JobState.ENDED, free, ~needed)
+        .where(JobRecord.expires_at <= _MOMENT, JobRecord.state == JobState.ENDED, _free(), ~needed)
         .order_by(JobRecord.expires_at)
         .limit(1)
         .with_for_update(skip_locked=True, of=JobRecord)
     )
+
+
+# Built once: every worker asks them at every poll.
+_OPEN = _open()
+_EXPIRED = _expired()
 
 
 def hold(session: Session, lease: JobLease, *, progress: bool = False) -> JobRecord:

@@ -52,6 +52,7 @@ class _Chunk:
     refused: list[Refused] = field(default_factory=list)
     passed_over: int = 0
     cursor: str | None = None
+    last: bool = False
 
 
 class _Stopped(Exception):
@@ -75,12 +76,12 @@ def plan(database: Database, storages: Storages, lease: JobLease, *, allowed: It
     try:
         for chunk in _chunks(rows):
             planner.append(chunk)
-        planner.end()
     except _Stopped:
         log.info("planning_stopped", job_id=str(job.id))
 
 
 def _chunks(rows: Iterator[Entry | Refused | PassedOver]) -> Iterator[_Chunk]:
+    """Divide rows; the last chunk may be empty."""
     chunk, count = _Chunk(), 0
     for row in rows:
         if isinstance(row, Entry):
@@ -93,8 +94,8 @@ def _chunks(rows: Iterator[Entry | Refused | PassedOver]) -> Iterator[_Chunk]:
         if len(chunk.entries) == CHUNK_ITEMS or count == CHUNK_ROWS:
             yield chunk
             chunk, count = _Chunk(), 0
-    if count:
-        yield chunk
+    chunk.last = True
+    yield chunk
 
 
 class _Planner:
@@ -124,7 +125,7 @@ class _Planner:
     def _append(self, chunk: _Chunk) -> None:
         with self._database.transaction() as session:
             job = self._hold(session)
-            job.plan_cursor = chunk.cursor
+            job.plan_cursor = chunk.cursor or job.plan_cursor
             job.passed_over_count += chunk.passed_over
             self._append_refused(session, job, chunk.refused)
             shards = 0
@@ -135,26 +136,28 @@ class _Planner:
             runs = bool(shards) and not self._strict and not job.require_confirmation
             if runs:  # nothing further can keep these from running
                 move(session, job.id, JobState.QUEUED, only_from={JobState.PLANNING})
+            if chunk.last:
+                runs, shards = self._end(session, job), job.planned_shard_count
+        if chunk.last:
+            log.info("job_planned", job_id=str(job.id), items=job.planned_item_count, bad_rows=job.bad_row_count)
+            if job.started_at is not None:  # then its last item may have settled before this was its last
+                with self._database.transaction() as session:
+                    start_finishing(session, job.id)
         if runs:
             self._ring(job.queue, min(shards, RINGS))
 
-    def end(self) -> None:
-        with self._database.transaction() as session:
-            job = self._hold(session)
-            job.planned_at = now(session)
-            session.flush()
-            refusal = self._refusal(session, job)
-            if refusal is not None:
-                fail(session, job.id, **refusal)
-            elif job.require_confirmation:
-                _await_confirmation(session, job)
-            else:
-                move(session, job.id, JobState.QUEUED, only_from={JobState.PLANNING})
-        log.info("job_planned", job_id=str(job.id), items=job.planned_item_count, bad_rows=job.bad_row_count)
-        if refusal is None:
-            with self._database.transaction() as session:
-                start_finishing(session, job.id)
-            self._ring(job.queue, min(job.planned_shard_count, RINGS))
+    def _end(self, session: Session, job: JobRecord) -> bool:
+        """Let a job be planned. Return whether it can run, by now or when it is confirmed."""
+        job.planned_at = now(session)
+        session.flush()
+        refusal = self._refusal(session, job)
+        if refusal is not None:
+            fail(session, job.id, **refusal)
+        elif job.require_confirmation:
+            _await_confirmation(session, job)
+        else:
+            move(session, job.id, JobState.QUEUED, only_from={JobState.PLANNING})
+        return refusal is None
 
     def _hold(self, session: Session) -> JobRecord:
         job = hold(session, self._lease, progress=True)
