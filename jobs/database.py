@@ -51,9 +51,12 @@ POSTGRES: dict[str, str | int] = {
     "keepalives_idle": 5,  # half-open connections are noticed within about 11 seconds
     "keepalives_interval": 2,
     "keepalives_count": 3,
+    "tcp_user_timeout": 11_000,  # ms; also those with data under way, for which the kernel sends no keepalives
 }
 # So a host that vanished is noticed by the server too, within about 11 seconds: it holds a lock for that host.
-SERVER_KEEPALIVES = " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+SERVER_KEEPALIVES = (
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=11s"
+)
 SILENT_SECONDS = 1.0  # after which a pooled connection is asked whether it lives
 SQLITE_BUSY_SECONDS = 60  # longer than any transaction of ours; a waiting writer must outlast a burst of others
 

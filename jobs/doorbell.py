@@ -17,7 +17,9 @@ log = structlog.get_logger(__name__)
 
 Bell = Literal["plan", "work"]
 
-SOCKET_SECONDS = 1.0
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 2.0  # without it, a ring into a connection that died without a word would wait for ever
+CHECK_SECONDS = 5  # a worker that hears nothing for 1 + 2 × 5 seconds, not even silence, connects anew
 SILENCE_SECONDS = 5.0  # after a ring that failed
 EXPIRES_SECONDS = 30  # an old doorbell says nothing that polling has not found already
 
@@ -33,14 +35,15 @@ def celery_app(broker_url: str) -> Celery:
         task_default_queue="restyle",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # the worker goes on without its broker, and comes back to it
-        broker_connection_timeout=SOCKET_SECONDS,
+        broker_connection_timeout=CONNECT_SECONDS,
         worker_redirect_stdouts=False,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options={
-            "socket_connect_timeout": SOCKET_SECONDS,
+            "socket_connect_timeout": CONNECT_SECONDS,
+            "socket_timeout": ANSWER_SECONDS,
             "socket_keepalive": True,
-            "health_check_interval": 5,
+            "health_check_interval": CHECK_SECONDS,
             "max_retries": 0,
         },
     )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 30  # between two packets
+READ_SECONDS = 15  # between two packets; a connection that died without a word is found dead after this long
 OBJECT_SECONDS = 120  # to read a whole object of limited size; a server that crawls counts as one that does not answer
 CHUNK_BYTES = 64 << 10  # read between two looks at the clock
 ATTEMPTS = 3  # chosen: enough for a hiccup; what lasts longer is for the caller, who knows how long to wait

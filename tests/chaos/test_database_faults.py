@@ -1,14 +1,10 @@
-"""R7, R8, R9, R10: a database that restarts, refuses, disappears or answers slowly. Workers wait for it, and go on."""
+"""R7, R8, R10, R18: a database that restarts, refuses, is full or answers slowly. Workers wait for it, and go on."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import random
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -16,10 +12,9 @@ from sqlalchemy import make_url
 
 from jobs.states import ItemState
 from tests.chaos.fleet import Fleet, wait_until
-from tests.chaos.ground import DOSE, LEASE_SECONDS, Ground
-from tests.chaos.proxy import Proxy
+from tests.chaos.ground import DOSE, Ground
+from tests.chaos.proxy import database_behind_a_proxy
 from tests.servers import Postgres
-from tests.system.processes import Settings
 
 pytestmark = pytest.mark.chaos
 
@@ -152,47 +147,12 @@ def test_r8_statements_that_time_out_for_a_while_cost_no_item(ground: Ground, fl
     settle_up(ground, fleet, jobs, workers=2)
 
 
-@contextlib.contextmanager
-def behind_a_proxy(ground: Ground) -> Iterator[tuple[Proxy, Settings]]:
-    """Lend a network to the database, and the settings of workers behind it."""
-    url = make_url(ground.settings.database_url)
-    name = ".s.PGSQL.5432"
-    folder = Path(tempfile.mkdtemp(prefix="proxy-", dir=ground.parent))
-    with Proxy(f"{url.query['host']}/{name}", str(folder / name)) as proxy:
-        behind = url.set(query={"host": str(folder)}).render_as_string(hide_password=False)
-        yield proxy, dataclasses.replace(ground.settings, database_url=behind)
-
-
-@pytest.mark.parametrize("fault", ["cut", "silence"])
-def test_r9_a_worker_cut_off_from_the_database_records_nothing_twice(
-    ground: Ground, chance: random.Random, fault: str
-) -> None:
-    """One worker is behind a network that fails for shorter and longer than its lease; another is not."""
-    with behind_a_proxy(ground) as (proxy, settings):
-        both = ground.fleet()
-        both.start(1, **SLOWLY)
-        both.start(1, RESTYLE_DATABASE_URL=settings.database_url, **SLOWLY)
-        job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
-
-        def fail() -> None:
-            getattr(proxy, fault)()
-            time.sleep(chance.uniform(0.3, 2 * LEASE_SECONDS))  # the length of the fault
-            proxy.mend()
-
-        try:
-            jobs = while_it_runs(ground, both, job_id, DOSE(2, 100), fail)
-            settle_up(ground, both, jobs, workers=2)
-        finally:
-            proxy.mend()
-            both.kill()
-
-
 def test_r10_a_slow_and_lossy_way_to_the_database_loses_no_lease(ground: Ground) -> None:
     """Pieces are 50 ms ± 20 late, and one in fifty is late by the time that sending it again takes."""
     fleet = ground.fleet()
-    with behind_a_proxy(ground) as (proxy, settings):
+    with database_behind_a_proxy(ground.settings.database_url) as (proxy, url):
         proxy.slow_down(0.05, 0.02, 0.02)
-        fleet.start(2, RESTYLE_DATABASE_URL=settings.database_url)
+        fleet.start(2, RESTYLE_DATABASE_URL=url)
         try:
             jobs = [ground.enqueue(ground.catalogue("calm-512", ITEMS)) for _ in range(DOSE(1, 40))]
             settle_up(ground, fleet, jobs, workers=2)

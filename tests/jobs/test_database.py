@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -12,9 +13,10 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from jobs import claims
-from jobs.database import Database, append, now
+from jobs.database import AWAY, Database, append, now
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ResultRecord
 from jobs.states import ItemState, JobState
+from tests.chaos.proxy import database_behind_a_proxy
 from tests.factories import item_row, make_job, result_row
 
 
@@ -134,3 +136,24 @@ def test_a_connection_that_died_in_silence_is_replaced_before_it_is_lent(
     for _ in range(3):
         with postgres.transaction() as session, postgres.transaction() as beside:
             assert died not in [each.scalar(text("SELECT pg_backend_pid()")) for each in (session, beside)]
+
+
+def test_a_server_that_vanishes_without_a_word_is_noticed(postgres_url: str) -> None:
+    """No packet comes back, not even an acknowledgement. The kernel alone would try for a quarter of an hour."""
+    with database_behind_a_proxy(postgres_url) as (proxy, url):
+        database = Database(url)
+
+        def ask_into_the_void() -> None:
+            with database.reading() as session:
+                now(session)
+                proxy.forget()
+                now(session)
+
+        started = time.monotonic()
+        with pytest.raises(AWAY):
+            ask_into_the_void()
+        assert time.monotonic() - started < 15
+        proxy.mend()
+        with database.reading() as session:
+            now(session)
+        database.close()

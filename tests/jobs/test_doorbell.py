@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from jobs.doorbell import Doorbell, celery_app
+from tests.chaos.proxy import Proxy
 from tests.servers import Broker
 
 
@@ -86,3 +87,17 @@ def test_a_broker_that_comes_back_is_rung_again(broker: Broker, monkeypatch: pyt
         time.sleep(0.1)
     doorbell.close()
     assert waiting(broker, "gpu")
+
+
+def test_a_broker_that_vanishes_without_a_word_holds_nobody_up(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.doorbell.SILENCE_SECONDS", 0.0)
+    with Proxy(str(broker.socket_path)) as proxy:
+        doorbell = Doorbell(f"redis://{proxy.host_and_port}/0")
+        assert doorbell.ring("work", "gpu")
+        proxy.forget()
+        started = time.monotonic()
+        assert not doorbell.ring("work", "gpu")
+        assert time.monotonic() - started < 10
+        proxy.mend()
+        assert doorbell.ring("work", "gpu"), "the connection that is dead was used again"
+        doorbell.close()
