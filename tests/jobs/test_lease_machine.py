@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,37 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, select, update
 
-from jobs import claims, controls, leases
+from jobs import claims, controls, leases, planning
 from jobs.advance import advance
+from jobs.checks import CheckedRequest, request_sha256
 from jobs.claims import Claim
 from jobs.database import Database, now
+from jobs.enqueue import enqueue
 from jobs.errors import Conflict, ErrorCode, LeaseLost
 from jobs.job_leases import claim_job
 from jobs.leases import ItemResult, Lease
+from jobs.locations import Location
 from jobs.maintenance import start_finishing
 from jobs.quarantine import DEATHS
-from jobs.records import JobRecord, ResultRecord, ShardRecord
-from jobs.states import CLAIMABLE, JOB_MOVES, SETTLED, ItemState, JobState
+from jobs.queries import find_job
+from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.requests import RetryRequest
+from jobs.retrying import child_request, find_retried
+from jobs.settings import Settings
+from jobs.states import CLAIMABLE, JOB_MOVES, SETTLED, CancelMode, ItemState, JobOutcome, JobState
 from jobs.storage import Storages
 from jobs.tenants import Tenant
 from tests import factories
-from tests.factories import make_job
+from tests.factories import make_job, make_results
 
 WORKERS = [uuid.UUID(int=number) for number in range(1, 4)]
-TENANT = Tenant(id="default", allowed_prefixes=())
+SHOP = "s3://shop/"
+TENANT = Tenant(id="default", allowed_prefixes=(Location.parse(SHOP),))
 SIZES = ((6, 4), (3, 3))  # of each job: items, and items of a shard
-EXAMPLES = 500 if os.environ.get("CHAOS_DOSE") == "long" else 20
+CHILD_SHARD = 2  # items of a shard of a job that tries another's items again
+MOST_JOBS = 6
+EXAMPLES, STEPS = (500, 60) if os.environ.get("CHAOS_DOSE") == "long" else (40, 40)
+STOPPED = {JobState.CANCELLING, JobState.FINISHING, JobState.ENDED}
 RECORDABLE = (ItemState.SUCCEEDED, ItemState.FAILED, ItemState.REJECTED)
 REACHABLE: dict[JobState, set[JobState]] = {}
 for _state in reversed(JobState):
@@ -73,6 +85,40 @@ class Job:
     shards: dict[int, Shard]
     results: dict[int, ItemState] = field(default_factory=dict)
     rescued: int = 0
+    draining: bool = False
+    planned: bool = True
+    keys: list[str] = field(default_factory=list)  # where each item's picture must go
+
+    @property
+    def waits_for_step(self) -> bool:
+        """Whether a worker alone must do something for it."""
+        unplanned = not self.planned and self.state in CLAIMABLE | {JobState.PAUSED}
+        return unplanned or self.state in {JobState.PLANNING, JobState.CANCELLING, JobState.FINISHING}
+
+    def cancel_now(self) -> None:
+        """From here on nothing is recorded but that."""
+        self.state, self.draining = JobState.CANCELLING, False
+        for shard in self.shards.values():
+            shard.take_back()
+
+    def plan(self) -> None:
+        """Divide its items among shards; without any it has failed."""
+        self.planned = True
+        for number, start in enumerate(range(0, len(self.keys), CHILD_SHARD)):
+            self.shards[number] = Shard(set(range(start, min(start + CHILD_SHARD, len(self.keys)))))
+        if not self.keys:
+            self.cancel_now()
+        elif self.state is JobState.PLANNING:
+            self.state = JobState.QUEUED
+
+    def cancel_pending(self) -> None:
+        """Cancel what nobody holds, and move on once nobody holds anything."""
+        for shard in self.open():
+            if shard.lease is None or shard.expired:
+                self.results |= dict.fromkeys(self.pending(shard), ItemState.CANCELLED)
+                shard.take_back()
+        if not self.open():
+            self.state, self.draining = JobState.FINISHING, False
 
     def pending(self, shard: Shard) -> list[int]:
         return sorted(shard.items - self.results.keys())
@@ -93,8 +139,9 @@ class Leases(RuleBasedStateMachine):
         self.seen: dict[uuid.UUID, Counter[ItemState]] = {}
         self.states: dict[uuid.UUID, JobState] = {}
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(workers=st.lists(st.sampled_from(WORKERS), max_size=3), drains=st.booleans())
+    def begin(self, workers: list[uuid.UUID], drains: bool) -> None:
+        """Two jobs to run, and one that has ended. Some shards are out already, and the first job may be stopping."""
         with self.database.transaction() as session:
             session.execute(delete(ResultRecord))
             session.execute(delete(JobRecord))
@@ -103,7 +150,29 @@ class Leases(RuleBasedStateMachine):
                 job = make_job(session, items=items, shard_size=size, output_url=f"file://{self.folder}/")
             starts = range(0, items, size)
             shards = {number: Shard(set(range(start, min(start + size, items)))) for number, start in enumerate(starts)}
-            self.jobs[job.id] = Job(JobState.QUEUED, shards)
+            self.jobs[job.id] = Job(JobState.QUEUED, shards, keys=self.keys(job.id))
+        first = min(self.jobs)
+        self.jobs |= self.ended()
+        for worker_id in workers:
+            self.claim(worker_id)
+        if drains:
+            self.stop(first, CancelMode.DRAIN)
+
+    def ended(self) -> dict[uuid.UUID, Job]:
+        """Make a job that ended with results of every kind."""
+        states = dict(enumerate(SETTLED))
+        with self.database.transaction() as session:
+            ended = {"state": JobState.ENDED, "outcome": JobOutcome.PARTIAL, "output_url": f"file://{self.folder}/"}
+            job = make_job(session, items=len(states), **ended)
+            for number, state in states.items():
+                make_results(session, job, [number], state)
+        return {job.id: Job(JobState.ENDED, {0: Shard(set(states))}, results=states, keys=self.keys(job.id))}
+
+    def keys(self, job_id: uuid.UUID) -> list[str]:
+        """Return where the pictures of a job go, in the order of its items."""
+        with self.database.reading() as session:
+            of_job = select(ItemRecord.output_key).where(ItemRecord.job_id == job_id)
+            return list(session.scalars(of_job.order_by(ItemRecord.item_no)))
 
     @rule(worker_id=st.sampled_from(WORKERS))
     def claim(self, worker_id: uuid.UUID) -> None:
@@ -195,9 +264,14 @@ class Leases(RuleBasedStateMachine):
         with self.database.transaction() as session:
             answer = leases.renew(session, [claim.lease for claim in some], lease_seconds=600)
         held = [claim.lease for claim in some if self.holds(claim.lease)]
-        assert answer == {lease: self.jobs[lease.job_id].state in CLAIMABLE for lease in held}
+        assert answer == {lease: self.wanted(self.jobs[lease.job_id]) for lease in held}
         for lease in held:
             self.jobs[lease.job_id].shards[lease.shard_no].expired = False
+
+    @staticmethod
+    def wanted(job: Job) -> bool:
+        """Whether more of a job that is held should begin. One that drains finishes what is held."""
+        return job.state in CLAIMABLE or job.draining
 
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
@@ -241,8 +315,8 @@ class Leases(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def pause(self, data: st.DataObject) -> None:
-        job_id, job = data.draw(st.sampled_from(sorted(self.jobs.items())))
-        if job.state in controls.STOPPED:
+        job_id, job = data.draw(st.sampled_from(sorted(self.jobs.items(), key=itemgetter(0))))
+        if job.state in STOPPED:
             with pytest.raises(Conflict), self.database.transaction() as session:
                 controls.pause(session, TENANT, job_id)
             return
@@ -252,51 +326,93 @@ class Leases(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def resume(self, data: st.DataObject) -> None:
-        job_id, job = data.draw(st.sampled_from(sorted(self.jobs.items())))
-        if job.state in controls.STOPPED:
+        job_id, job = data.draw(st.sampled_from(sorted(self.jobs.items(), key=itemgetter(0))))
+        if job.state in STOPPED:
             with pytest.raises(Conflict), self.database.transaction() as session:
                 controls.resume(session, TENANT, job_id)
             return
         with self.database.transaction() as session:
             controls.resume(session, TENANT, job_id)
         if job.state is JobState.PAUSED:
-            job.state = JobState.QUEUED
+            job.state = JobState.QUEUED if job.planned else JobState.PLANNING
+
+    @rule(data=st.data(), mode=st.sampled_from(CancelMode))
+    def cancel(self, data: st.DataObject, mode: CancelMode) -> None:
+        """A person cancels. Now: from the answer on, nothing is recorded but that. Drain: what is held may be."""
+        self.stop(data.draw(st.sampled_from(sorted(self.jobs))), mode)
+
+    def stop(self, job_id: uuid.UUID, mode: CancelMode) -> None:
+        job = self.jobs[job_id]
+        with self.database.transaction() as session:
+            _status, cancelling = controls.cancel(session, TENANT, job_id, mode=mode)
+        if job.state not in STOPPED and mode is CancelMode.DRAIN:
+            job.state, job.draining = JobState.CANCELLING, True
+        elif job.state not in STOPPED or (job.draining and mode is CancelMode.NOW):
+            job.cancel_now()
+        assert cancelling == (job.state is JobState.CANCELLING)
 
     @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        """A person cancels; from the answer on, nothing is recorded but that."""
-        job_id, job = data.draw(st.sampled_from(sorted(self.jobs.items())))
+    def retry(self, data: st.DataObject) -> None:
+        """A person tries items of a job again, as a new job whose pictures go where those of the old one would."""
+        job_id, job = data.draw(st.sampled_from(sorted(self.jobs.items(), key=itemgetter(0))))
+        states = data.draw(st.lists(st.sampled_from(SETTLED), min_size=1, unique=True))
+        with self.database.reading() as session:
+            parent = find_job(session, TENANT, job_id)
+            request = child_request(parent, RetryRequest(states=tuple(state.value for state in states)))
+        if job.state is not JobState.ENDED:
+            with pytest.raises(Conflict), self.database.reading() as session:
+                find_retried(session, TENANT, request.source)
+            return
+        if len(self.jobs) == MOST_JOBS:
+            return
         with self.database.transaction() as session:
-            controls.cancel(session, TENANT, job_id)
-        if job.state in CLAIMABLE | {JobState.PAUSED}:
-            job.state = JobState.CANCELLING
-            for shard in job.shards.values():
-                shard.take_back()
-            while job.state is JobState.CANCELLING:
-                self.advance()
+            retried = find_retried(session, TENANT, request.source)
+            assert retried is not None
+            checked = CheckedRequest(
+                request=request,
+                sha256=request_sha256(request),
+                recipe=request.recipe,
+                fingerprint=parent.recipe_fingerprint,
+                style_id=None,
+                source=request.source,
+                output=Location.parse(parent.output_url).as_prefix(),
+                retried_count=retried.count,
+            )
+            child = enqueue(session, checked, TENANT, settings=Settings()).job
+        chosen = [number for number, state in sorted(job.results.items()) if state in states]
+        assert retried.count == len(chosen)
+        keys = [job.keys[number] for number in chosen]
+        self.jobs[child.id] = Job(JobState.PLANNING, {}, planned=False, keys=keys)
 
-    @rule()
-    def advance(self) -> None:
-        """What one worker does alone for a job: cancel what is pending, write the files, end it."""
+    @rule(later=st.booleans())
+    def advance(self, later: bool) -> None:
+        """What one worker does alone for a job: plan it, cancel what is pending, write the files, end it.
+
+        `later`: after the pause between two looks at a job that drains.
+        """
         with self.database.transaction() as session:
             start_finishing(session)
+            if later:
+                session.execute(update(JobRecord).values(lease_expires_at=None))
         for job in self.jobs.values():
-            if job.state in CLAIMABLE | {JobState.PAUSED} and not job.open():
+            if job.state in CLAIMABLE | {JobState.PAUSED} and job.planned and not job.open():
                 job.state = JobState.FINISHING
         with self.database.transaction() as session:
             lease = claim_job(session, worker_id=WORKERS[0], lease_seconds=600, stopping=threading.Event())
         if lease is None:
-            assert not [job for job in self.jobs.values() if job.state in {JobState.CANCELLING, JobState.FINISHING}]
+            assert not [job for job in self.jobs.values() if job.waits_for_step and not (job.draining and not later)]
             return
         job = self.jobs[lease.job_id]
+        assert job.waits_for_step
         assert job.state is lease.state
-        advance(self.database, Storages(), lease, allowed=(), ring=lambda *_: None, draw_sheet=lambda *_: {})
+        advance(self.database, Storages(), lease, allowed=(SHOP,), ring=lambda *_: None, draw_sheet=lambda *_: {})
         if job.state is JobState.CANCELLING:
-            for shard in job.open():
-                job.results |= dict.fromkeys(job.pending(shard), ItemState.CANCELLED)
-            job.state = JobState.FINISHING
-        else:
+            job.cancel_pending()
+        elif job.state is JobState.FINISHING:
             job.state = JobState.ENDED
+        else:
+            job.plan()
+            assert self.keys(lease.job_id) == job.keys
 
     def rows(self) -> dict[uuid.UUID, dict[int, Any]]:
         """Return the results of each job, by item."""
@@ -342,12 +458,15 @@ def result(number: int, state: ItemState) -> ItemResult:
     return ItemResult(item_no=number, state=state, error_code="truncated" if bad else None)
 
 
-def test_any_sequence_of_claims_deaths_and_controls_keeps_the_promises(database: Database, tmp_path: Path) -> None:
+def test_any_sequence_of_claims_deaths_and_controls_keeps_the_promises(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "SHARD_ITEMS", CHILD_SHARD)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         lambda: Leases(database, tmp_path),
         settings=settings(
-            max_examples=30,
-            stateful_step_count=30,
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
             deadline=None,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
