@@ -86,6 +86,7 @@ class Job:
     results: dict[int, ItemState] = field(default_factory=dict)
     rescued: int = 0
     draining: bool = False
+    resting: bool = False  # between two looks at what others hold of it
     planned: bool = True
     keys: list[str] = field(default_factory=list)  # where each item's picture must go
 
@@ -117,7 +118,8 @@ class Job:
             if shard.lease is None or shard.expired:
                 self.results |= dict.fromkeys(self.pending(shard), ItemState.CANCELLED)
                 shard.take_back()
-        if not self.open():
+        self.resting = bool(self.open())
+        if not self.resting:
             self.state, self.draining = JobState.FINISHING, False
 
     def pending(self, shard: Shard) -> list[int]:
@@ -394,13 +396,15 @@ class Leases(RuleBasedStateMachine):
             start_finishing(session)
             if later:
                 session.execute(update(JobRecord).values(lease_expires_at=None))
+                for job in self.jobs.values():
+                    job.resting = False
         for job in self.jobs.values():
             if job.state in CLAIMABLE | {JobState.PAUSED} and job.planned and not job.open():
                 job.state = JobState.FINISHING
         with self.database.transaction() as session:
             lease = claim_job(session, worker_id=WORKERS[0], lease_seconds=600, stopping=threading.Event())
         if lease is None:
-            assert not [job for job in self.jobs.values() if job.waits_for_step and not (job.draining and not later)]
+            assert not [job for job in self.jobs.values() if job.waits_for_step and not job.resting]
             return
         job = self.jobs[lease.job_id]
         assert job.waits_for_step
