@@ -1,11 +1,13 @@
 """What a person may ask of a job that exists. Each takes effect at once, because claims look at the job's row.
 
-Every call is safe to repeat: a job that is already where it was asked to be stays as it is.
+Every call is safe to repeat: a job that is already where it was asked to be stays as it is. `versions`: only while it
+is at one of these; None: at any.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Container
 from typing import Any
 
 from sqlalchemy import select
@@ -29,29 +31,31 @@ REQUESTED = {"code": "requested", "message": "a person paused it: resume it to g
 STOPPED = frozenset({JobState.CANCELLING, JobState.FINISHING, JobState.ENDED})
 
 
-def pause(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobStatus:
+def pause(session: Session, tenant: Tenant, job_id: uuid.UUID, *, versions: Container[int] | None = None) -> JobStatus:
     """Let nothing more of a job be claimed; what is on a device is finished. Planning goes on.
 
     Raises:
         NotFound: the tenant has no such job.
+        Stale: it is at another version.
         Conflict: it is being cancelled, is finishing, or has ended.
 
     """
-    job = _locked(session, tenant, job_id)
+    job = _locked(session, tenant, job_id, versions)
     if job.state is not JobState.PAUSED and not pause_locked(session, job):
         raise _too_late(job, "paused")
     return job_status(session, tenant, job_id)
 
 
-def resume(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobStatus:
+def resume(session: Session, tenant: Tenant, job_id: uuid.UUID, *, versions: Container[int] | None = None) -> JobStatus:
     """Let a paused job go on; this also confirms one that waits for its confirmation.
 
     Raises:
         NotFound: the tenant has no such job.
+        Stale: it is at another version.
         Conflict: it is being cancelled, is finishing, or has ended.
 
     """
-    job = _locked(session, tenant, job_id)
+    job = _locked(session, tenant, job_id, versions)
     if job.state in STOPPED:
         raise _too_late(job, "resumed")
     resume_locked(session, job)
@@ -59,7 +63,12 @@ def resume(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobStatus:
 
 
 def cancel(
-    session: Session, tenant: Tenant, job_id: uuid.UUID, *, mode: CancelMode = CancelMode.NOW
+    session: Session,
+    tenant: Tenant,
+    job_id: uuid.UUID,
+    *,
+    mode: CancelMode = CancelMode.NOW,
+    versions: Container[int] | None = None,
 ) -> tuple[JobStatus, bool]:
     """Stop a job: what has settled stays, what is pending gets cancelled.
 
@@ -68,18 +77,19 @@ def cancel(
 
     Raises:
         NotFound: the tenant has no such job.
+        Stale: it is at another version.
 
     """
-    job = _locked(session, tenant, job_id)
+    job = _locked(session, tenant, job_id, versions)
     cancel_locked(session, job, mode)
     status = job_status(session, tenant, job_id)
     return status, status.job.state is JobState.CANCELLING
 
 
 def change(
-    session: Session, tenant: Tenant, job_id: uuid.UUID, changes: JobChanges, *, versions: set[int] | None = None
+    session: Session, tenant: Tenant, job_id: uuid.UUID, changes: JobChanges, *, versions: Container[int] | None = None
 ) -> JobStatus:
-    """Change how a job that has not ended is run. `versions`: only while it is at one of these; None: at any.
+    """Change how a job that has not ended is run.
 
     Raises:
         NotFound: the tenant has no such job.
@@ -88,9 +98,7 @@ def change(
         InvalidRequest: the new times contradict each other or the clock.
 
     """
-    job = _locked(session, tenant, job_id)
-    if versions is not None and job.version not in versions:
-        raise Stale(f"the job is at version {job.version} by now: look at it again, then decide anew")
+    job = _locked(session, tenant, job_id, versions)
     if job.state is JobState.ENDED:
         raise _too_late(job, "changed")
     after = changes.model_dump(mode="python", exclude_unset=True)
@@ -147,12 +155,24 @@ def cancel_locked(session: Session, job: JobRecord, mode: CancelMode) -> bool:
     return changed
 
 
-def _locked(session: Session, tenant: Tenant, job_id: uuid.UUID) -> JobRecord:
+def check_version(job: JobRecord, versions: Container[int] | None) -> None:
+    """Refuse what was decided about a job as it was.
+
+    Raises:
+        Stale: it is at another version.
+
+    """
+    if versions is not None and job.version not in versions:
+        raise Stale(f"the job is at version {job.version} by now: look at it again, then decide anew")
+
+
+def _locked(session: Session, tenant: Tenant, job_id: uuid.UUID, versions: Container[int] | None) -> JobRecord:
     job = session.scalar(
         select(JobRecord).where(JobRecord.tenant_id == tenant.id, JobRecord.id == job_id).with_for_update()
     )
     if job is None:
         raise NotFound(f"there is no job {job_id}")
+    check_version(job, versions)
     return job
 
 

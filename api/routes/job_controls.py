@@ -24,6 +24,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 RINGS = 8  # workers woken at once
 
+IfMatch = Annotated[
+    str | None, Header(description="`ETag` of the job as the caller knows it; its counts may have moved on.")
+]
+
 
 @router.post("/bulk", responses=problems(400, 413, 422, 503))
 def control_in_bulk(parts: AppParts, tenant: CurrentTenant, request: Annotated[BulkRequest, Body()]) -> BulkReport:
@@ -48,9 +52,7 @@ def change_job(
     response: Response,
     job_id: uuid.UUID,
     changes: Annotated[JobChanges, Body()],
-    if_match: Annotated[
-        str | None, Header(description="`ETag` of the job as the caller knows it; its counts may have moved on.")
-    ] = None,
+    if_match: IfMatch = None,
 ) -> Job:
     """Change how a job is run while it has not ended. The next claim obeys it."""
     with parts.database.transaction() as session:
@@ -59,18 +61,22 @@ def change_job(
     return job_answer(response, status)
 
 
-@router.post("/{job_id}/pause", responses={200: {"headers": JOB_HEADERS}, **problems(404, 409, 413, 422, 503)})
-def pause_job(parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID) -> Job:
+@router.post("/{job_id}/pause", responses={200: {"headers": JOB_HEADERS}, **problems(404, 409, 412, 413, 422, 503)})
+def pause_job(
+    parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID, if_match: IfMatch = None
+) -> Job:
     """Pause a job: nothing more of it starts. A source that is being read is read on. Safe to repeat."""
     with parts.database.transaction() as session:
-        return job_answer(response, controls.pause(session, tenant, job_id))
+        return job_answer(response, controls.pause(session, tenant, job_id, versions=versions_of(if_match)))
 
 
-@router.post("/{job_id}/resume", responses={200: {"headers": JOB_HEADERS}, **problems(404, 409, 413, 422, 503)})
-def resume_job(parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID) -> Job:
+@router.post("/{job_id}/resume", responses={200: {"headers": JOB_HEADERS}, **problems(404, 409, 412, 413, 422, 503)})
+def resume_job(
+    parts: AppParts, tenant: CurrentTenant, response: Response, job_id: uuid.UUID, if_match: IfMatch = None
+) -> Job:
     """Let a paused job go on, or confirm one that waits for that. Safe to repeat."""
     with parts.database.transaction() as session:
-        status = controls.resume(session, tenant, job_id)
+        status = controls.resume(session, tenant, job_id, versions=versions_of(if_match))
     _ring(parts, status.job.queue)
     return job_answer(response, status)
 
@@ -81,7 +87,7 @@ def resume_job(parts: AppParts, tenant: CurrentTenant, response: Response, job_i
     responses={
         200: {"model": Job, "description": "Too late: the job is finishing or has ended, and stays as it is."},
         202: {"headers": JOB_HEADERS},
-        **problems(400, 404, 413, 422, 503),
+        **problems(400, 404, 412, 413, 422, 503),
     },
 )
 def cancel_job(
@@ -90,11 +96,12 @@ def cancel_job(
     response: Response,
     job_id: uuid.UUID,
     request: Annotated[CancelRequest | None, Body()] = None,
+    if_match: IfMatch = None,
 ) -> Job:
     """Cancel a job: what has settled stays, what is pending gets cancelled. Safe to repeat."""
     mode = (request or CancelRequest()).mode
     with parts.database.transaction() as session:
-        status, cancelling = controls.cancel(session, tenant, job_id, mode=mode)
+        status, cancelling = controls.cancel(session, tenant, job_id, mode=mode, versions=versions_of(if_match))
     if cancelling:
         parts.doorbell.ring("plan", status.job.queue)
     else:
@@ -108,16 +115,21 @@ def cancel_job(
     responses={
         200: {"model": Matched, "description": "With `dry_run`: how many items would be tried again."},
         **ENQUEUED,
-        **problems(400, 404, 409, 413, 422, 503),
+        **problems(400, 404, 409, 412, 413, 422, 503),
     },
 )
 def retry_job(
-    enqueuer: CurrentEnqueuer, job_id: uuid.UUID, request: Annotated[RetryRequest | None, Body()] = None
+    enqueuer: CurrentEnqueuer,
+    job_id: uuid.UUID,
+    request: Annotated[RetryRequest | None, Body()] = None,
+    if_match: IfMatch = None,
 ) -> Job:
     """Try items of an ended job again, as a new job whose pictures go to the same places."""
     asked = request or RetryRequest()
     with enqueuer.parts.database.reading() as session:
-        child = child_request(find_job(session, enqueuer.tenant, job_id), asked)
+        parent = find_job(session, enqueuer.tenant, job_id)
+        controls.check_version(parent, versions_of(if_match))
+        child = child_request(parent, asked)
     if asked.dry_run:
         return nothing_enqueued(Matched(matched=enqueuer.check(child).retried_count or 0))
     return enqueuer.enqueue(child)

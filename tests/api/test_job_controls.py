@@ -168,6 +168,20 @@ def test_a_change_of_a_job_that_moved_on_is_refused_to_who_named_its_version(
     assert api.get(f"/v1/jobs/{job_id}").json()["priority"] == 5
 
 
+@pytest.mark.parametrize("control", ["pause", "resume", "cancel", "retry"])
+def test_a_control_of_a_job_that_moved_on_is_refused_to_who_named_its_version(
+    api: httpx.Client, database: Database, control: str
+) -> None:
+    job_id = add_job(database, items=2)
+    tag = api.get(f"/v1/jobs/{job_id}").headers["ETag"]
+    now = api.patch(f"/v1/jobs/{job_id}", json={"priority": 1}).headers["ETag"]
+    stale = api.post(f"/v1/jobs/{job_id}/{control}", headers={"If-Match": tag})
+    assert (stale.status_code, stale.json()["code"]) == (412, "stale")
+    assert api.get(f"/v1/jobs/{job_id}").headers["ETag"] == now
+    good = api.post(f"/v1/jobs/{job_id}/{control}", headers={"If-Match": now})
+    assert good.status_code == {"pause": 200, "resume": 200, "cancel": 202, "retry": 409}[control]
+
+
 def test_counts_that_moved_on_do_not_stand_in_the_way_of_a_change(api: httpx.Client, database: Database) -> None:
     job_id = add_job(database, items=2)
     version = api.get(f"/v1/jobs/{job_id}").json()["version"]
