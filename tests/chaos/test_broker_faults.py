@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from jobs.doorbell import Doorbell
 from jobs.states import ItemState
 from tests.chaos.fleet import Fleet
 from tests.chaos.ground import DOSE, Ground
+from tests.chaos.rates import calm_seconds_for, check_rate, last_settled, seconds_for
 
 pytestmark = pytest.mark.chaos
 
@@ -25,26 +27,33 @@ YESTERDAY = "2020-01-01T00:00:00+00:00"
 def test_r5_a_broker_that_is_killed_and_comes_back_empty_costs_no_item(postgres_ground: Ground) -> None:
     ground, fleet = postgres_ground, postgres_ground.fleet()
     source = ground.catalogue("calm-256", ITEMS)
-    jobs = [ground.enqueue(source)]
     fleet.start(2, **SLOWLY)
+    calm = calm_seconds_for(ground, fleet, source, ITEMS)
+    jobs = [ground.enqueue(source)]
     for _ in range(DOSE(3, 100)):
         ground.wait_until_begun(fleet, 20, jobs, source)
         ground.broker.kill()
         ground.broker.start()
     for job_id in jobs:
         assert ground.settle_up(fleet, job_id) == {ItemState.SUCCEEDED: ITEMS}
+    after = seconds_for(ground, fleet, source, ITEMS)
+    check_rate("after the broker was killed again and again", calm, after, least=0.6)
     assert len(fleet.living) == 2
     fleet.kill()
 
 
 def test_r5_without_any_broker_a_job_runs_from_its_first_item_to_its_last(ground: Ground, fleet: Fleet) -> None:
+    source = ground.catalogue("calm-256", ITEMS)
+    fleet.start(2, **SLOWLY)
+    calm = calm_seconds_for(ground, fleet, source, ITEMS, jobs=DOSE(1, 20))
+    fleet.kill()
     ground.broker.kill()
     try:
-        fleet.start(2)
-        job_id = ground.enqueue(ground.catalogue("calm-256", ITEMS))
-        assert ground.settle_up(fleet, job_id) == {ItemState.SUCCEEDED: ITEMS}
+        fleet.start(2, **SLOWLY)
+        without = calm_seconds_for(ground, fleet, source, ITEMS, jobs=DOSE(1, 20))
     finally:
         ground.broker.start()
+    check_rate("without a broker", calm, without, least=0.6)
 
 
 @contextlib.contextmanager
@@ -74,8 +83,11 @@ def doorbells(ground: Ground, client: redis.Redis) -> list[bytes]:
 def test_r6_doorbells_repeated_lost_reordered_and_from_yesterday_change_no_result(
     ground: Ground, fleet: Fleet, chance: random.Random
 ) -> None:
+    source = ground.catalogue("calm-256", ITEMS)
     fleet.start(2, **SLOWLY)
-    job_id = ground.enqueue(ground.catalogue("calm-256", ITEMS))
+    calm = calm_seconds_for(ground, fleet, source, ITEMS)
+    asked = time.monotonic_ns()
+    job_id = ground.enqueue(source)
     with valkey(ground) as client:
         messages = doorbells(ground, client)
         while ground.api.job(job_id)["state"] != "ended":
@@ -84,7 +96,9 @@ def test_r6_doorbells_repeated_lost_reordered_and_from_yesterday_change_no_resul
             client.lpush("gpu", *flood)
             if chance.random() < 0.5:
                 client.delete("gpu")
-            fleet.wait_for("started", min(fleet.count("started") + 10, ITEMS))
+            fleet.wait_for("started", min(fleet.count("started", job=job_id) + 10, ITEMS), job=job_id)
         client.delete("gpu")
     assert ground.settle_up(fleet, job_id) == {ItemState.SUCCEEDED: ITEMS}
-    assert fleet.count("started") == ITEMS, "a doorbell made somebody begin an item again"
+    assert fleet.count("started", job=job_id) == ITEMS, "a doorbell made somebody begin an item again"
+    seconds = (last_settled(fleet, job_id) - asked) / 1e9
+    check_rate("under a storm of doorbells", calm, seconds, least=0.5)

@@ -14,11 +14,13 @@ from jobs.states import ItemState
 from tests.chaos.fleet import Fleet, wait_until
 from tests.chaos.ground import DOSE, Ground
 from tests.chaos.proxy import database_behind_a_proxy
+from tests.chaos.rates import calm_seconds_for, check_rate, seconds_for
 from tests.servers import Postgres
 
 pytestmark = pytest.mark.chaos
 
-ITEMS = 512
+SHARD_ITEMS = 128
+ITEMS = 4 * SHARD_ITEMS
 SLOWLY = {"CHAOS_ITEM_SECONDS": "0.01"}
 FULL = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -149,28 +151,31 @@ def test_r8_statements_that_time_out_for_a_while_cost_no_item(ground: Ground, fl
 
 def test_r10_a_slow_and_lossy_way_to_the_database_loses_no_lease(ground: Ground) -> None:
     """Pieces are 50 ms ± 20 late, and one in fifty is late by the time that sending it again takes."""
-    fleet = ground.fleet()
+    source, jobs, fleet = ground.catalogue("calm-512", ITEMS), DOSE(1, 20), ground.fleet()
     with database_behind_a_proxy(ground.settings.database_url) as (proxy, url):
-        proxy.slow_down(0.05, 0.02, 0.02)
-        fleet.start(2, RESTYLE_DATABASE_URL=url)
+        fleet.start(2, RESTYLE_DATABASE_URL=url, **SLOWLY)
         try:
-            jobs = [ground.enqueue(ground.catalogue("calm-512", ITEMS)) for _ in range(DOSE(1, 40))]
-            settle_up(ground, fleet, jobs, workers=2)
+            calm = calm_seconds_for(ground, fleet, source, ITEMS, jobs=jobs)
+            proxy.slow_down(0.05, 0.02, 0.02)
+            slow = seconds_for(ground, fleet, source, ITEMS, jobs=jobs)
         finally:
             fleet.kill()
-    assert fleet.count("refused") == 0
-    assert fleet.count("started") == ITEMS * len(jobs), "a lease was lost, and items were begun again"
+    check_rate("on a slow and lossy way", calm, slow, least=0.5)
+    claimed, needed = fleet.count("claimed"), 2 + 2 * jobs * ITEMS // SHARD_ITEMS
+    lost = sum(len(worker.logged(event)) for worker in fleet.workers for event in ("lease_lost", "results_refused"))
+    print(f"{lost} of {claimed} leases were lost though nobody died; {needed} were needed")
+    assert max(lost, claimed - needed) <= needed // 10_000
 
 
 def test_r18_an_old_snapshot_and_an_idle_transaction_hold_nobody_up(ground: Ground, fleet: Fleet) -> None:
+    source, jobs = ground.catalogue("calm-512", ITEMS), DOSE(1, 50)
     fleet.start(2)
+    calm = calm_seconds_for(ground, fleet, source, ITEMS, jobs=jobs)
     with connect(ground) as reader, connect(ground) as idler:
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT count(*) FROM shards")
-        job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
         idler.execute("BEGIN")
         idler.execute("UPDATE jobs SET priority = priority WHERE id = %s", ["00000000-0000-0000-0000-000000000000"])
-        for _ in range(DOSE(1, 200)):
-            settle_up(ground, fleet, [job_id], workers=2)
-            job_id = ground.enqueue(ground.catalogue("calm-512", ITEMS))
-        settle_up(ground, fleet, [job_id], workers=2)
+        held = seconds_for(ground, fleet, source, ITEMS, jobs=jobs)
+    assert len(fleet.living) == 2
+    check_rate("beside an old snapshot and an idle transaction", calm, held, least=0.6)

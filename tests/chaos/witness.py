@@ -10,6 +10,7 @@ has told only the first; the second, twice for one item, would be an effect that
 CHAOS_DIE_AT names a point and CHAOS_DIE_ON the how-manieth passage of it at which the worker kills itself.
 CHAOS_ITEM_SECONDS makes the model that much slower per item. Sources named `…-poison-segfault.jpg` and so on do
 to the worker what their name says. CHAOS_CLOCK is by how many seconds this process's clock is wrong.
+CHAOS_WEBHOOK_PAUSES shortens the pauses between tries of a webhook's message to such a share.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ def install() -> None:
     """Wrap the worker's functions."""
     if clock := os.environ.get("CHAOS_CLOCK"):
         shift_clock(float(clock))
+    if share := os.environ.get("CHAOS_WEBHOOK_PAUSES"):
+        from jobs import retries
+
+        retries.WEBHOOK_SECONDS = tuple(seconds * float(share) for seconds in retries.WEBHOOK_SECONDS)  # type: ignore[assignment]
     witness = Witness()
     _watch_commits(witness)
     _watch_leases(witness)
