@@ -151,16 +151,17 @@ def test_r8_statements_that_time_out_for_a_while_cost_no_item(ground: Ground, fl
 
 def test_r10_a_slow_and_lossy_way_to_the_database_loses_no_lease(ground: Ground) -> None:
     """Pieces are 50 ms ± 20 late, and one in fifty is late by the time that sending it again takes."""
-    source, jobs, fleet = ground.catalogue("calm-512", ITEMS), DOSE(1, 20), ground.fleet()
+    items, jobs, fleet = 2 * SHARD_ITEMS, DOSE(1, 40), ground.fleet()
+    source = ground.catalogue(f"calm-{items}", items)
     with database_behind_a_proxy(ground.settings.database_url) as (proxy, url):
         fleet.start(2, RESTYLE_DATABASE_URL=url, **SLOWLY)
         try:
-            calm = calm_seconds_for(ground, fleet, source, ITEMS, jobs=jobs)
+            calm = calm_seconds_for(ground, fleet, source, items, jobs=jobs)
             proxy.slow_down(0.05, 0.02, 0.02)
-            slow = seconds_for(ground, fleet, source, ITEMS, jobs=jobs)
+            slow = seconds_for(ground, fleet, source, items, jobs=jobs)
         finally:
             fleet.kill()
-    claimed, needed = fleet.count("claimed"), 2 + 2 * jobs * ITEMS // SHARD_ITEMS
+    claimed, needed = fleet.count("claimed"), 2 + 2 * jobs * 2
     lost = sum(len(worker.logged(event)) for worker in fleet.workers for event in ("lease_lost", "results_refused"))
     print(f"{lost} of {claimed} leases were lost though nobody died; {needed} were needed")
     assert max(lost, claimed - needed) <= needed // 10_000
