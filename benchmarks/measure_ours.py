@@ -122,6 +122,7 @@ def measure_on_sqlite(count: int, folder: Path, work: Path) -> OursOnSqlite:
 
 def _run(system: System, count: int) -> tuple[str, list[float]]:
     """Plan a job, then drain it and look at it meanwhile. Return its id and the milliseconds of the looks."""
+    system.api.wait_until_ended(system.enqueue(system.manifest("first", 1), "first"))  # all processes are awake by then
     job_id = system.enqueue(system.manifest("million", count), "million", require_confirmation=True)
     _wait(system, job_id, lambda job: bool(job["planned"]))
     system.resume(job_id)
