@@ -125,6 +125,16 @@ class ForkedWorker:
         wait_until(lambda: '"worker_ready"' in self.log() or not self.running, f"{self} to start")
         assert '"worker_ready"' in self.log(), f"did not start: {self}"
 
+    def freeze(self) -> None:
+        """Stop all its threads; the signal alone takes effect some time after it was sent."""
+        self.send(signal.SIGSTOP)
+        wait_until(lambda: not self.running or self._threads() <= {"T"}, f"{self} to stop")
+
+    def _threads(self) -> set[str]:
+        """Return the states of its threads, by the kernel's letters."""
+        stats = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        return {stat.rpartition(")")[2].split()[0] for stat in stats}
+
     def send(self, number: signal.Signals) -> None:
         if self.running:
             os.kill(self.pid, number)

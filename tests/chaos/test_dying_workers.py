@@ -103,10 +103,10 @@ def test_r3_a_worker_that_sleeps_through_its_lease_is_refused(ground: Ground, fl
 
 def freeze(ground: Ground, worker: ForkedWorker) -> None:
     """Stop a worker, but not inside a transaction on SQLite: nothing can take the file's lock from it there."""
-    worker.send(signal.SIGSTOP)
+    worker.freeze()
     while not ground.writable():
         worker.send(signal.SIGCONT)
-        worker.send(signal.SIGSTOP)
+        worker.freeze()
 
 
 def learned(worker: ForkedWorker) -> bool:
