@@ -7,12 +7,15 @@ import hashlib
 import os
 import random
 import sqlite3
+import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 from sqlalchemy import make_url
 
 from jobs.database import Database
@@ -24,6 +27,7 @@ from tests.servers import Broker
 from tests.system.processes import Api, Settings
 
 LEASE_SECONDS = 3
+PATIENCE_SECONDS = 20.0
 SIZE_PX = 48
 
 
@@ -47,6 +51,33 @@ def dice() -> random.Random:
     return random.Random(seed)
 
 
+class Patience(httpx.HTTPTransport):
+    """Asks again while the answer is 503: whoever looks on is no part of the fault."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer = super().handle_request(request)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                return answer
+            answer.close()
+            time.sleep(0.1)  # a caller's pause
+
+
+class PatientApi(Api):
+    """The API, seen by somebody who obeys its answers."""
+
+    def __init__(self, parent: Path, settings: Settings) -> None:
+        super().__init__(parent, settings)
+        self.client.close()
+        self.client = httpx.Client(base_url=self.client.base_url, timeout=30, transport=Patience())
+
+    def enqueue(self, request: dict[str, Any]) -> str:
+        answer = self.client.post("/v1/jobs", json=request, headers={"Idempotency-Key": str(uuid.uuid4())})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+
 class Ground:
     """A system to break. Tests share it, so each names its own job."""
 
@@ -56,7 +87,7 @@ class Ground:
         self.broker = broker
         self.nursery = nursery
         self.parent = parent
-        self.api = Api(parent, settings)
+        self.api = PatientApi(parent, settings)
         self.database = Database(settings.database_url)
         self.calm: dict[str, str] = {}
         self._fleets = 0

@@ -141,7 +141,7 @@ def check_history(ground: Ground, job: dict[str, Any], heard: list[list[Told]]) 
     with ground.database.reading() as session:
         of_job = select(EventRecord).where(EventRecord.job_id == uuid.UUID(job["id"])).order_by(EventRecord.id)
         events = [(event.kind.removeprefix("job."), event.data) for event in session.scalars(of_job)]
-    before = [data["before"]["priority"] for kind, data in events if kind == "changed"]
+    before = [data["before"]["priority"] for _kind, data in events if "priority" in data.get("before", {})]
     at = [(JobState.PLANNING, (before or [job["priority"]])[0])]  # state and priority at each version, from 1
     for kind, data in events:
         state, priority = at[-1]
