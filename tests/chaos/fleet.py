@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -132,8 +133,11 @@ class ForkedWorker:
 
     def _threads(self) -> set[str]:
         """Return the states of its threads, by the kernel's letters."""
-        stats = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
-        return {stat.rpartition(")")[2].split()[0] for stat in stats}
+        states = set()
+        for path in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # one that has just ended
+                states.add(path.read_text().rpartition(")")[2].split()[0])
+        return states
 
     def send(self, number: signal.Signals) -> None:
         if self.running:
