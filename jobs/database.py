@@ -7,8 +7,9 @@ fails at once with "database is locked" instead of waiting for its turn.
 from __future__ import annotations
 
 import datetime
+import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NewType
@@ -57,6 +58,7 @@ POSTGRES: dict[str, str | int] = {
 SERVER_KEEPALIVES = (
     " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=11s"
 )
+COPY_ROWS = 1024  # sent at a time
 SILENT_SECONDS = 1.0  # after which a pooled connection is asked whether it lives
 SQLITE_BUSY_SECONDS = 60  # longer than any transaction of ours; a waiting writer must outlast a burst of others
 
@@ -183,29 +185,40 @@ def storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def append(session: Session, record: type[Record], rows: Sequence[Mapping[str, Any]]) -> None:
+def append(session: Session, record: type[Record], rows: Iterable[Mapping[str, Any]]) -> None:
     """Append many rows at once: COPY on Postgres, one prepared statement on SQLite.
 
-    Each row names the same columns. Nothing is returned and no defaults of the record are applied.
+    Each row names the same columns. Nothing is returned and no defaults of the record are applied. What makes the rows
+    asks this session nothing: the server takes them in while further ones are being made.
     """
-    if not rows:
+    parts = _parts(rows)
+    first = next(parts, None)
+    if first is None:
         return
     connection = session.connection()
     table = record.__table__
     assert isinstance(table, Table)
     if connection.dialect.name != "postgresql":
-        session.execute(insert(table), list(rows))
+        for part in itertools.chain([first], parts):
+            session.execute(insert(table), part)
         return
-    names = list(rows[0])
+    names = list(first[0])
     driver = connection.connection.driver_connection
     assert driver is not None
     columns = ", ".join(f'"{name}"' for name in names)
     statement = f"COPY {table.name} ({columns}) FROM STDIN"
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(copy_text(table, names, rows))
+            for part in itertools.chain([first], parts):
+                copy.write(copy_text(table, names, part))
     except psycopg.Error as error:  # beside SQLAlchemy's own execution, so beside its own wrapping too
         raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=connection.dialect) from error
+
+
+def _parts(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    iterator = iter(rows)
+    while part := list(itertools.islice(iterator, COPY_ROWS)):
+        yield part
 
 
 def append_missing(session: Session, record: type[Record], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -198,7 +198,8 @@ class _Planner:
         """Append items and the shards over them. Return how many shards."""
         first = job.planned_item_count
         end = first + len(entries)
-        append(session, ItemRecord, self._item_rows(session, job.id, first, entries))
+        rows = self._item_rows(session, job.id, first, entries)
+        append(session, ItemRecord, list(rows) if self._look_up_keys else rows)
         shards = [
             _shard_row(job.id, shard_no, *run)
             for shard_no, run in enumerate(_runs(first, end), start=job.planned_shard_count)
@@ -208,31 +209,29 @@ class _Planner:
         job.planned_shard_count += len(shards)
         return len(shards)
 
-    def _item_rows(self, session: Session, job_id: uuid.UUID, first: int, entries: list[Entry]) -> list[dict[str, Any]]:
+    def _item_rows(
+        self, session: Session, job_id: uuid.UUID, first: int, entries: list[Entry]
+    ) -> Iterator[dict[str, Any]]:
         """Give each entry its number and an output key that no other item of the job has."""
-        wanted = [
-            entry.output_key or output_key(entry.relative, self._extension, max_bytes=self._key_bytes)
-            for entry in entries
-        ]
-        digests = list(map(fold, wanted))
-        taken = _taken(session, job_id, digests) if self._look_up_keys else set()
-        rows = []
-        for item_no, (entry, key, digest) in enumerate(zip(entries, wanted, digests, strict=True), start=first):
+        taken = _taken(session, job_id, [fold(self._key(entry)) for entry in entries]) if self._look_up_keys else set()
+        for item_no, entry in enumerate(entries, start=first):
+            key = self._key(entry)
+            digest = fold(key)
             if digest in taken:
                 key, digest = self._free_key(session, job_id, item_no, entry, key, taken)
             taken.add(digest)
-            rows.append(
-                {
-                    "job_id": job_id,
-                    "item_no": item_no,
-                    "product_id": entry.product_id,
-                    "source_url": entry.source_url,
-                    "output_key": key,
-                    "output_key_digest": digest,
-                    "attributes": entry.attributes or None,
-                }
-            )
-        return rows
+            yield {
+                "job_id": job_id,
+                "item_no": item_no,
+                "product_id": entry.product_id,
+                "source_url": entry.source_url,
+                "output_key": key,
+                "output_key_digest": digest,
+                "attributes": entry.attributes or None,
+            }
+
+    def _key(self, entry: Entry) -> str:
+        return entry.output_key or output_key(entry.relative, self._extension, max_bytes=self._key_bytes)
 
     def _free_key(
         self, session: Session, job_id: uuid.UUID, item_no: int, entry: Entry, key: str, taken: set[bytes]
@@ -241,7 +240,7 @@ class _Planner:
         for tries in itertools.count(1):
             free = disambiguate(key, entry.source_url, item_no, tries)
             digest = fold(free)
-            if digest not in taken and not _taken(session, job_id, [digest]):
+            if digest not in taken and not (self._look_up_keys and _taken(session, job_id, [digest])):
                 return free, digest
         raise AssertionError
 
