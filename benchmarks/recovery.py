@@ -93,7 +93,7 @@ def _judge(subject: Subject, items: int, kills: list[Kill], done: bool, witness:
 
 
 def _wait_until_at_work(witness: Path, running: list[subprocess.Popen[bytes]], items: int) -> bool:
-    """Wait until each worker has started an item, so that a kill hits one at work. Return False when that is over."""
+    """Wait until each worker has started an item, so that a kill hits one at work. Return False when none will."""
     wanted = {worker.pid for worker in running}
     until = time.monotonic() + STALL_SECONDS
     while time.monotonic() < until:
@@ -103,7 +103,7 @@ def _wait_until_at_work(witness: Path, running: list[subprocess.Popen[bytes]], i
         if wanted <= {line.group for line in lines}:
             return True
         time.sleep(0.2)
-    return bool(witnessed.read(witness))
+    return False
 
 
 def _wait_for_effects(witness: Path, count: int) -> bool:
