@@ -1,19 +1,56 @@
-"""Which pictures go through the model together. Pure: no threads, no tensors, no clock of its own."""
+"""Which pictures go through the model together. No tensors, and no clock of its own."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+GROW_AFTER = 32  # chosen: each try of a size that does not fit costs a batch that is run again
 BUCKET_PX = 64  # sides are padded up to a multiple of this: few shapes, and at most 63 px of padding a side
 
 
 def bucket_of(height: int, width: int) -> tuple[int, int]:
     """Return the padded (height, width) in pixels of a picture's batch."""
     return (-(-height // BUCKET_PX) * BUCKET_PX, -(-width // BUCKET_PX) * BUCKET_PX)
+
+
+class BatchSizes:
+    """How many pictures of a kind fit on the device, as far as its memory has told. Safe to share between threads.
+
+    A batch that does not fit halves the size; after `GROW_AFTER` full ones that did, one more picture is tried.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size  # of kinds of which nothing is known
+        self._lock = threading.Lock()
+        self._fits: dict[Hashable, int] = {}
+        self._full: dict[Hashable, int] = {}  # batches of that size in a row that fitted
+
+    def of(self, kind: Hashable) -> int:
+        """Return the most pictures of a kind to put into one batch."""
+        with self._lock:
+            return self._fits.get(kind, self._size)
+
+    def did_not_fit(self, kind: Hashable, size: int) -> None:
+        """Note a batch for which the device had too little memory."""
+        with self._lock:
+            self._fits[kind] = min(self._fits.get(kind, self._size), max(size // 2, 1))
+            self._full[kind] = 0
+
+    def did_fit(self, kind: Hashable, size: int) -> None:
+        """Note a batch that the device took."""
+        with self._lock:
+            fits = self._fits.get(kind)
+            if fits is None or size < fits:
+                return
+            self._full[kind] += 1
+            if self._full[kind] >= GROW_AFTER:
+                self._fits[kind] = min(fits + 1, self._size)
+                self._full[kind] = 0
 
 
 @dataclass(slots=True)
@@ -26,7 +63,7 @@ class _Waiting(Generic[T]):
 class Batcher(Generic[T]):
     """Collects pictures of equal key until a batch is full or its oldest member has waited too long."""
 
-    size: int  # most pictures in a batch
+    sizes: BatchSizes  # most pictures in a batch, by key and bucket
     pixels: int  # most padded pixels in a batch; one larger picture goes alone
     wait_seconds: float
     _waiting: dict[Hashable, _Waiting[T]] = field(default_factory=dict)
@@ -35,7 +72,7 @@ class Batcher(Generic[T]):
         """Take a picture in. Return its batch when that is full."""
         waiting = self._waiting.setdefault((key, bucket), _Waiting(since=now))
         waiting.members.append(member)
-        limit = max(1, min(self.size, self.pixels // (bucket[0] * bucket[1])))
+        limit = max(1, min(self.sizes.of((key, bucket)), self.pixels // (bucket[0] * bucket[1])))
         if len(waiting.members) < limit:
             return None
         return self._waiting.pop((key, bucket)).members

@@ -10,7 +10,7 @@ import structlog
 import torch
 
 from jobs.errors import ErrorCode, JobsError, OutOfMemory
-from worker.batching import bucket_of
+from worker.batching import BatchSizes, bucket_of
 from worker.pipelines.base import Batch
 from worker.watch import Watch
 from worker.work import Work
@@ -24,20 +24,27 @@ class ModelFailed(JobsError):
     code = ErrorCode.MODEL_FAILED
 
 
-def run_batch(works: Sequence[Work], device: torch.device, watch: Watch, *, limit_seconds: float) -> None:
+def run_batch(
+    works: Sequence[Work], device: torch.device, watch: Watch, sizes: BatchSizes, *, limit_seconds: float
+) -> None:
     """Give each work its output, or its error. Each forward pass may take `limit_seconds`.
 
-    A batch that is too large for the device is halved and its items are tried again. A batch that fails in any
-    other way is run item by item, so that one bad item costs nobody else.
+    A batch that is too large for the device is halved, its items are tried again, and `sizes` learns of it. A batch
+    that fails in any other way is run item by item, so that one bad item costs nobody else.
     """
+    assert works[0].size is not None
+    kind = (works[0].prepared.fingerprint, bucket_of(*works[0].size))
     started = time.perf_counter()
     try:
         with watch.over("model", works[0].held, [(work.held, work.item.item_no) for work in works], limit_seconds):
             _forward(works, device)
     except Exception as error:  # noqa: BLE001  # a model may raise anything
+        if _out_of_memory(error):
+            sizes.did_not_fit(kind, len(works))
         for part in _divided(works, error):
-            run_batch(part, device, watch, limit_seconds=limit_seconds)
+            run_batch(part, device, watch, sizes, limit_seconds=limit_seconds)
         return
+    sizes.did_fit(kind, len(works))
     each = (time.perf_counter() - started) * 1000 / len(works)
     for work in works:
         work.milliseconds["model"] = round(each, 1)

@@ -16,7 +16,7 @@ import structlog
 import torch
 
 from jobs.errors import JobsError, OutOfMemory, StorageError
-from worker.batching import Batcher, bucket_of
+from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.held import HeldLease
 from worker.model_cache import Prepared
 from worker.model_stage import run_batch
@@ -53,9 +53,8 @@ class Stream:
         self._to_model: queue.Queue[list[Work]] = queue.Queue(maxsize=BATCHES_WAITING)
         self._to_encode: WorkQueue = queue.Queue(maxsize=2 * settings.batch_size)
         self._to_write: WorkQueue = queue.Queue(maxsize=2 * settings.write_threads)
-        self._batcher: Batcher[Work] = Batcher(
-            size=settings.batch_size, pixels=BATCH_PIXELS, wait_seconds=BATCH_WAIT_SECONDS
-        )
+        self._sizes = BatchSizes(settings.batch_size)
+        self._batcher: Batcher[Work] = Batcher(sizes=self._sizes, pixels=BATCH_PIXELS, wait_seconds=BATCH_WAIT_SECONDS)
         codecs = settings.codec_threads
         self._start("read", settings.read_threads, self._to_read, self._to_decode, stages.read, _may_start)
         self._start("decode", codecs, self._to_decode, self._to_batch, stages.decode, _may_start)
@@ -139,7 +138,7 @@ class Stream:
                     work.drop()
             wanted = [work for work in batch if work.open]
             if wanted:
-                run_batch(wanted, self._device, self._watch, limit_seconds=self._limit_seconds)
+                run_batch(wanted, self._device, self._watch, self._sizes, limit_seconds=self._limit_seconds)
             self._busy.clear()
             for work in batch:
                 self._to_encode.put(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.batching import BUCKET_PX, Batcher, bucket_of
+from worker.batching import BUCKET_PX, GROW_AFTER, Batcher, BatchSizes, bucket_of
 
 SIDES = st.integers(1, 5000)
 
@@ -26,7 +26,7 @@ def test_a_bucket_holds_its_picture_and_little_more(height: int, width: int) -> 
 def test_every_picture_leaves_once_with_others_of_its_kind_and_in_order(
     arrivals: list[tuple[str, int, float]], size: int, pixels: int
 ) -> None:
-    batcher: Batcher[int] = Batcher(size=size, pixels=pixels, wait_seconds=0.5)
+    batcher: Batcher[int] = Batcher(sizes=BatchSizes(size), pixels=pixels, wait_seconds=0.5)
     batches, moment, kinds = [], 0.0, {}
     for number, (key, blocks, pause) in enumerate(arrivals):
         moment += pause
@@ -46,8 +46,39 @@ def test_every_picture_leaves_once_with_others_of_its_kind_and_in_order(
 
 
 def test_a_lonely_picture_waits_no_longer_than_it_must() -> None:
-    batcher: Batcher[str] = Batcher(size=8, pixels=10**9, wait_seconds=0.1)
+    batcher: Batcher[str] = Batcher(sizes=BatchSizes(8), pixels=10**9, wait_seconds=0.1)
     assert batcher.add("recipe", (64, 64), "shoe", 10.0) is None
     assert batcher.next_due() == 10.1
     assert batcher.due(10.09) == []
     assert batcher.due(10.1) == [["shoe"]]
+
+
+def test_a_size_that_did_not_fit_is_not_tried_again_soon() -> None:
+    sizes = BatchSizes(8)
+    sizes.did_not_fit("large", 8)
+    assert (sizes.of("large"), sizes.of("small")) == (4, 8)
+    batcher: Batcher[int] = Batcher(sizes=sizes, pixels=10**9, wait_seconds=1)
+    sizes.did_not_fit(("recipe", (64, 64)), 4)
+    assert batcher.add("recipe", (64, 64), 0, 0.0) is None
+    assert batcher.add("recipe", (64, 64), 1, 0.0) == [0, 1]
+
+
+def test_sizes_grow_again_one_by_one_after_many_full_batches_that_fitted() -> None:
+    sizes = BatchSizes(4)
+    sizes.did_not_fit("kind", 4)
+    for _ in range(GROW_AFTER - 1):
+        sizes.did_fit("kind", 2)
+        sizes.did_fit("kind", 1)  # says nothing about two
+    assert sizes.of("kind") == 2
+    sizes.did_fit("kind", 2)
+    assert sizes.of("kind") == 3
+    sizes.did_not_fit("kind", 3)
+    assert sizes.of("kind") == 1
+
+
+@given(events=st.lists(st.tuples(st.booleans(), st.integers(1, 8)), max_size=200))
+def test_a_size_stays_between_one_and_what_is_configured(events: list[tuple[bool, int]]) -> None:
+    sizes = BatchSizes(8)
+    for fitted, size in events:
+        (sizes.did_fit if fitted else sizes.did_not_fit)("kind", min(size, sizes.of("kind")))
+        assert 1 <= sizes.of("kind") <= 8

@@ -189,6 +189,27 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bench: Bench) -
     assert bench.outputs() == expected
 
 
+class Counting(Invert):
+    """Keeps the sizes of the batches that were tried, too."""
+
+    def __init__(self, *, fits: int) -> None:
+        super().__init__(fits=fits)
+        self.tried: list[int] = []
+
+    def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        self.tried.append(len(batch.images))
+        return super().run(batch, style, parameters)
+
+
+def test_how_many_pictures_fit_is_remembered(bench: Bench) -> None:
+    small = Counting(fits=2)
+    bench.run(bench.claim(), small)
+    assert max(small.tried) > 2
+    small.tried.clear()
+    bench.run(bench.claim(), small)
+    assert max(small.tried) == 2
+
+
 def test_a_picture_that_never_fits_fails_alone(bench: Bench) -> None:
     claim = bench.claim()
     bench.run(claim, Invert(fits=0))
