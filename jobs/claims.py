@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, Uuid, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Integer, Row, Uuid, and_, bindparam, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -75,7 +75,8 @@ def claim(
     its deadline or at a limit of its job or tenant is as good as absent.
 
     `presence_key`: of the advisory lock that lives as long as the worker's connection, if it has one.
-    `at_most`: more than one shard comes only of a tenant that has no rival and no limit, and never of expired leases.
+    `at_most`: more than one shard comes only of a tenant that has no rival and no limit, and only of those that nobody
+    has tried before: what is suspect runs with nothing else in flight.
     """
     moment = now(session)
     asking = Asking(
@@ -151,9 +152,11 @@ def _take(session: Session, asking: Asking, candidate: Candidate) -> list[Claim]
         _lock_job(session, asking, job.id)
     if tenant_shares.is_limited(tenant):
         tenant = _lock_tenant(session, asking, job.tenant_id, starting=True)
-    alone = candidate.starts is None and not tenant_shares.is_limited(tenant)
-    granting = _granting(asking, job.id) | {"at_most": asking.at_most if alone else 1}
-    leased = session.execute(_LEASE_NEVER_POSTPONED, granting).all()
+    granting = _granting(asking, job.id) | {"at_most": 1}
+    leased: Sequence[_Leased] = []
+    if asking.at_most > 1 and candidate.starts is None and not tenant_shares.is_limited(tenant):
+        leased = session.execute(_LEASE_UNTRIED, granting | {"at_most": asking.at_most}).all()
+    leased = leased or session.execute(_LEASE_NEVER_POSTPONED, granting).all()
     leased = leased or session.execute(_LEASE_DUE, granting | {"moment": asking.moment}).all()
     if not leased:
         raise _PassedOver
@@ -281,6 +284,7 @@ def _leasing() -> ReturningUpdate[int, int, int, int, int, int]:
 
 
 # Built once: to build them at each claim would take most of its time.
+_LEASE_UNTRIED = _lease(and_(claimable.never_postponed(), ShardRecord.attempt == 0))
 _LEASE_NEVER_POSTPONED = _lease(claimable.never_postponed())
 _LEASE_DUE = _lease(claimable.due(bindparam("moment", type_=UtcDateTime())))
 _LEASE_ONE = _leasing().where(ShardRecord.shard_no == bindparam("chosen_no"))

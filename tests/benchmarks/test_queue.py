@@ -36,7 +36,9 @@ def test_the_queues_last_line_has_every_figure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        queue, "QUICK", queue.Amounts(items=2000, peer_items=1, repeats=1, pickups=1, every_setting=False)
+        queue,
+        "QUICK",
+        queue.Amounts(items=2000, sqlite_items=500, peer_items=1, repeats=1, pickups=1, every_setting=False),
     )
     assert queue.main(["--quick", "--peers", ""]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -45,6 +47,8 @@ def test_the_queues_last_line_has_every_figure(
     assert figures["status_p99_ms"] > 0
     assert figures["ours"]["wal_bytes_per_item"] > 100
     assert figures["pickup_p95_ms"] > 0
+    assert figures["sqlite"]["drained_per_second"] > 0
+    assert figures["sqlite"]["told_locked"] == 0
     assert figures["drain_vs_celery"] is None
     assert figures["missing"].keys() == {peer.name for peer in PEERS}, "nothing is missing without a reason"
 
@@ -54,13 +58,17 @@ def ours(**figures: float) -> Ours:
     return Ours(**(rest | figures))  # type: ignore[arg-type]
 
 
-def test_ratios_are_of_medians() -> None:
-    runs = [ours(drained_per_second=rate, wal_bytes_per_item=500) for rate in (100, 900, 300)]
+def test_ratios_to_peers_are_of_medians_and_to_ourselves_within_each_run() -> None:
+    runs = [
+        ours(drained_per_second=rate, wal_bytes_per_item=500, enqueued_per_second=rate, copied_per_second=copied)
+        for rate, copied in ((100, 1000), (900, 1000), (300, 600))
+    ]
     celery = [Drained(enqueued_per_second=10, drained_per_second=rate, workers="") for rate in (30, 2, 50)]
     slow = Drained(enqueued_per_second=10, drained_per_second=1, workers="", wal_bytes_per_item=2000)
     figures = queue.compare(runs, {"celery": celery, "procrastinate": [slow]})
     assert figures["drain_vs_celery"] == 10
     assert figures["wal_bytes_vs_procrastinate"] == 0.25
+    assert figures["enqueue_vs_copy"] == 0.5
     assert figures["drain_vs_rq"] is None
 
 

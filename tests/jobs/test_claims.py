@@ -430,3 +430,9 @@ def test_an_expired_lease_comes_alone(database: Database) -> None:
     expire(database, must_claim(database))
     (rescued,) = claim_up_to(database, 3)
     assert rescued.suspect
+
+
+def test_what_is_suspect_comes_alone_and_behind_what_nobody_has_tried(database: Database) -> None:
+    job_id = add_job(database, items=8, shard_size=2, state=JobState.RUNNING)
+    change_shards(database, job_id, 0, 2, attempt=1)  # as the halves of a shard that lost two workers
+    assert [sorted(covered(claim_up_to(database, 4))) for _ in range(4)] == [[1, 3], [0], [2], []]

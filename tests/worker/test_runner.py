@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from jobs.cards import CardShelf
 from jobs.database import Database, now
@@ -135,7 +135,10 @@ def test_more_shards_are_claimed_at_once_only_while_they_are_done_fast(
     assert shards_at_most(claimed, seconds) == next_time
 
 
-def test_a_worker_that_is_fast_claims_several_shards_and_runs_them_all(bench: Bench) -> None:
+def test_a_worker_that_is_fast_claims_several_shards_and_runs_them_all(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.runner.CLAIM_SECONDS", 3600)  # whatever else the machine does, this is fast
     with bench.database.transaction() as session:
         make_job(session, items=40, shard_size=4, recipe=Recipe(model="unchanged"))
     fast, counts = runner(bench), []
@@ -143,4 +146,14 @@ def test_a_worker_that_is_fast_claims_several_shards_and_runs_them_all(bench: Be
         counts.append(len([shard for shard in shards(bench) if shard.state is not ShardState.READY]) - sum(counts))
     assert counts[:3] == [1, 2, 4]
     assert bench.settler.wait_until_idle(30)
+    assert {shard.state for shard in shards(bench)} == {ShardState.ENDED}
+
+
+def test_suspect_shards_run_one_after_the_other(bench: Bench) -> None:
+    with bench.database.transaction() as session:
+        job_id = make_job(session, items=12, shard_size=2, recipe=Recipe(model="unchanged")).id
+        session.execute(update(ShardRecord).where(ShardRecord.job_id == job_id).values(attempt=1))
+    fast = runner(bench)
+    while fast.step():
+        assert bench.settler.wait_until_idle(30), "two suspects wait for each other"
     assert {shard.state for shard in shards(bench)} == {ShardState.ENDED}
