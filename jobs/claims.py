@@ -146,7 +146,7 @@ def _give_back(session: Session, job_id: uuid.UUID, shard_no: int) -> None:
 
 
 def _take(session: Session, asking: Asking, candidate: Candidate) -> list[Claim]:
-    """Lease a candidate's next shards: those that were never postponed, else those that have been due the longest."""
+    """Lease a candidate's next shards: those that were never postponed, else the one that has been due the longest."""
     job, tenant = candidate.job, candidate.tenant
     if job.state is JobState.QUEUED or job.max_workers is not None:
         _lock_job(session, asking, job.id)

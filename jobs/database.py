@@ -188,8 +188,8 @@ def storable(text: str) -> str:
 def append(session: Session, record: type[Record], rows: Iterable[Mapping[str, Any]]) -> None:
     """Append many rows at once: COPY on Postgres, one prepared statement on SQLite.
 
-    Each row names the same columns. Nothing is returned and no defaults of the record are applied. What makes the rows
-    asks this session nothing: the server takes them in while further ones are being made.
+    Each row names the same columns. Nothing is returned and no defaults of the record are applied. Making the rows must
+    need no statement on the same connection: the server takes them in while further ones are being made.
     """
     parts = _parts(rows)
     first = next(parts, None)
