@@ -7,9 +7,11 @@ doorbells, claims, heartbeats, planning, settling, finishing are the worker's ow
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import worker.lifecycle
+from jobs.claims import ClaimedItem
 from worker.__main__ import main
 from worker.held import HeldLease
 from worker.model_cache import Prepared
@@ -28,9 +30,9 @@ class NoopStream:
     def __init__(self, *parts: Any) -> None:
         [self._settler] = [part for part in parts if isinstance(part, Settler)]
 
-    def feed(self, held: HeldLease, prepared: Prepared) -> None:
+    def feed(self, held: HeldLease, prepared: Prepared, items: Sequence[ClaimedItem]) -> None:
         """Let every item succeed."""
-        for item in held.claim.items:
+        for item in items:
             if not held.begin(item.item_no):
                 return
             work = Work(held=held, item=item, prepared=prepared)

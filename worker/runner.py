@@ -1,10 +1,12 @@
-"""Claims shards and feeds them to the stream."""
+"""Claims shards and feeds them to the stream, in two threads: a claim waits for the database while work goes on."""
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from queue import Queue, SimpleQueue
 
 import structlog
 
@@ -17,6 +19,7 @@ from worker.held import HeldLease, HeldLeases
 from worker.model_cache import ModelCache, Prepared
 from worker.settler import Settler
 from worker.stream import Stream
+from worker.vital import Vital
 from worker.watch import PREPARE_SECONDS, Watch
 from worker.work import MESSAGE_CHARACTERS
 
@@ -27,18 +30,23 @@ CLAIM_SECONDS = 0.5  # of work that a claim should bring, where one shard is les
 SHARDS_AT_MOST = 16
 
 
-def shards_at_most(claimed: int, seconds: float) -> int:
-    """Return how many shards to claim at once, when it took so long to claim and feed some.
+def shards_at_most(claimed: int, seconds: float, claim_seconds: float) -> int:
+    """Return how many shards to claim at once, when some took so long to feed, and so long to claim.
 
-    One, as soon as the device takes more than half of `CLAIM_SECONDS` for it: what lies here could run elsewhere.
+    One, as soon as the device takes long enough for it: what lies here could run elsewhere.
     """
-    if seconds < CLAIM_SECONDS / 2:
-        return min(max(2 * claimed, 1), SHARDS_AT_MOST)
-    return max(claimed if seconds < CLAIM_SECONDS else claimed // 2, 1)
+    enough = max(CLAIM_SECONDS, 2 * claim_seconds)
+    if seconds < enough / 2:
+        return min(2 * claimed, SHARDS_AT_MOST)
+    return max(claimed if seconds < enough else claimed // 2, 1)
 
 
 class Runner:
-    """Keeps the stream full while there is work. Feeding blocks, so a claim is made only when there is room."""
+    """Keeps the stream full while there is work.
+
+    Feeding blocks while the stream is full. The next claim is made just early enough to be there when what was
+    claimed before has been fed: earlier, and shards would lie here that could run elsewhere.
+    """
 
     def __init__(
         self,
@@ -66,9 +74,14 @@ class Runner:
         self._presence_key = presence_key
         self._stopping = False
         self._at_most = 1  # shards in one claim
+        self._claim_seconds = 0.0  # that the last one took
+        self._item_seconds = math.inf  # that feeding one took lately
+        self._claimed: Queue[list[HeldLease]] = Queue(maxsize=1)
+        self._fed: SimpleQueue[bool] = SimpleQueue()  # one answer to each claim
+        Vital("feed", self._feed_claims).start()
 
     def step(self) -> bool:
-        """Claim shards and feed them. Return whether there were any."""
+        """Claim shards and have them fed. Return, when it is time for the next claim, whether any could run."""
         if self._stopping:
             return False
         started = time.monotonic()
@@ -81,12 +94,14 @@ class Runner:
                 presence_key=self._presence_key(),
                 at_most=self._at_most,
             )
+        self._claim_seconds = time.monotonic() - started
+        if not claimed:
+            return False
         held = [HeldLease(claim) for claim in claimed]
         for each in held:  # all at once: from here on they are kept
             self._open(each)
-        fed = [self._feed(each) for each in held]
-        self._at_most = shards_at_most(len(held), time.monotonic() - started)
-        return any(fed)
+        self._claimed.put(held)
+        return self._fed.get()
 
     def _open(self, held: HeldLease) -> None:
         claim = held.claim
@@ -101,17 +116,44 @@ class Runner:
         if self._stopping:
             held.wind_down()
 
-    def _feed(self, held: HeldLease) -> bool:
-        """Send a shard on its way. Return False where it cannot run here now."""
-        prepared = self._prepare(held)
-        if prepared is None:
-            return False
-        if held.claim.suspect:  # it may kill this process: nobody else's shard should die with it
-            self._settler.wait_until_idle(besides=held)
-        self._stream.feed(held, prepared)
-        if held.claim.suspect:
-            self._settler.wait_until_idle()
-        return True
+    def _feed_claims(self) -> None:
+        while True:
+            self._feed(self._claimed.get())
+
+    def _feed(self, claimed: Sequence[HeldLease]) -> None:
+        """Send shards on their way, and say so when few enough items are left to claim the next."""
+        started = time.monotonic()
+        early = math.ceil(2 * self._claim_seconds / self._item_seconds)  # items before the end
+        left = sum(len(held.claim.items) for held in claimed)
+        fed, answered = 0, False
+        for held in claimed:
+            items = held.claim.items
+            left -= len(items)
+            prepared = self._prepare(held)
+            if prepared is None:
+                continue
+            if held.claim.suspect:
+                self._feed_alone(held, prepared)
+            else:
+                head = len(items) - min(max(early - left, 0), len(items))
+                self._stream.feed(held, prepared, items[:head])
+                if left < early and not answered:
+                    self._fed.put(True)
+                    answered = True
+                self._stream.feed(held, prepared, items[head:])
+            fed += len(items)
+        if fed:
+            seconds = time.monotonic() - started
+            self._item_seconds = max(seconds, 1e-6) / fed
+            self._at_most = shards_at_most(len(claimed), seconds, self._claim_seconds)
+        if not answered:
+            self._fed.put(fed > 0)
+
+    def _feed_alone(self, held: HeldLease, prepared: Prepared) -> None:
+        """Run a shard that may kill this process: nobody else's should die with it."""
+        self._settler.wait_until_idle(besides=held)
+        self._stream.feed(held, prepared, held.claim.items)
+        self._settler.wait_until_idle()
 
     def wind_down(self) -> None:
         """Claim nothing more, and give back what the device has not begun."""
@@ -162,5 +204,7 @@ class Runner:
                 moves.fail(session, lease.job_id, code=f"recipe_{fault.code}", message=message)
         except LeaseLost:
             log.warning("lease_lost", job_id=str(lease.job_id), shard_no=lease.shard_no)
+        except Exception:  # the lease expires, and who has the shard next finds out the same
+            log.exception("refusal_failed", job_id=str(lease.job_id), shard_no=lease.shard_no)
         finally:
             self._settler.forget(held)

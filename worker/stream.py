@@ -10,11 +10,12 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 import torch
 
+from jobs.claims import ClaimedItem
 from jobs.errors import JobsError, OutOfMemory, StorageError
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.held import HeldLease
@@ -63,9 +64,9 @@ class Stream:
         self._start("encode", codecs, self._to_encode, self._to_write, stages.encode, _may_go_on)
         self._start("write", settings.write_threads, self._to_write, settler.inbox, stages.write, _may_go_on)
 
-    def feed(self, held: HeldLease, prepared: Prepared) -> None:
-        """Send a shard's items on their way. Blocks while the stream is full, but only as long as they are wanted."""
-        for item in held.claim.items:
+    def feed(self, held: HeldLease, prepared: Prepared, items: Sequence[ClaimedItem]) -> None:
+        """Send items of a shard on their way. Blocks while the stream is full, but only as long as they are wanted."""
+        for item in items:
             work = Work(held=held, item=item, prepared=prepared)
             while held.wanted:
                 try:

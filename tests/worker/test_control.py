@@ -51,7 +51,7 @@ class Running:
         self.held = HeldLease(self.claim)
         self.pipeline = Held()
         bench.settler.open(self.held)
-        bench.stream.feed(self.held, prepared(self.claim, self.pipeline))
+        bench.stream.feed(self.held, prepared(self.claim, self.pipeline), self.claim.items)
         assert self.pipeline.reached.wait(30)
 
     def set_job(self, **columns: Any) -> None:

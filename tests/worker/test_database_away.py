@@ -43,7 +43,7 @@ def test_results_wait_for_a_server_that_crashed_and_are_recorded_once(
     control = Control(database, bench.held_leases)
     held = HeldLease(bench.claim())
     bench.settler.open(held)
-    bench.stream.feed(held, prepared(held.claim, pipeline))
+    bench.stream.feed(held, prepared(held.claim, pipeline), held.claim.items)
     assert pipeline.reached.wait(30)
     server.kill()
     pipeline.go_on.set()
@@ -79,7 +79,7 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(
     pipeline = Held()
     held = HeldLease(bench.claim(replace={0: b""}))  # an item that is settled before the device has done any
     bench.settler.open(held)
-    bench.stream.feed(held, prepared(held.claim, pipeline))
+    bench.stream.feed(held, prepared(held.claim, pipeline), held.claim.items)
     while not failed:
         assert pipeline.reached.wait(60)
     pipeline.go_on.set()
@@ -98,7 +98,7 @@ def test_backends_that_are_killed_over_and_over_cost_no_result(
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'restyle'"
     with psycopg.connect(host=str(server.folder), user="app", dbname="postgres", autocommit=True) as connection:
         connection.execute(cut)
-        bench.stream.feed(held, prepared(claim, Invert()))
+        bench.stream.feed(held, prepared(claim, Invert()), claim.items)
         for _ in range(20):
             connection.execute(cut)
             if bench.settler.wait_until_idle(0.2):

@@ -95,7 +95,7 @@ def watched(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def feed(bench: Bench, claim: Claim, pipeline: Invert) -> HeldLease:
     held = HeldLease(claim)
     bench.settler.open(held)
-    bench.stream.feed(held, prepared(claim, pipeline))
+    bench.stream.feed(held, prepared(claim, pipeline), claim.items)
     return held
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
+from jobs import claims
 from jobs.cards import CardShelf
+from jobs.claims import Claim, ClaimedItem
 from jobs.database import Database, now
 from jobs.recipes import Recipe
 from jobs.records import JobRecord, ShardRecord
@@ -20,8 +25,9 @@ from jobs.storage import Storages
 from tests import pictures
 from tests.factories import make_job, make_style
 from tests.worker.test_stream import Bench
+from worker.held import HeldLease
 from worker.images import PictureLimits
-from worker.model_cache import ModelCache
+from worker.model_cache import ModelCache, Prepared
 from worker.runner import Runner, shards_at_most
 
 WORKER = uuid.UUID(int=8)
@@ -126,13 +132,54 @@ def test_a_shard_that_was_rescued_runs_with_nothing_else_in_flight(bench: Bench)
 
 
 @pytest.mark.parametrize(
-    ("claimed", "seconds", "next_time"),
-    [(0, 0.01, 1), (1, 0.01, 2), (2, 0.24, 4), (16, 0.01, 16), (4, 0.3, 4), (4, 0.6, 2), (1, 9.0, 1), (0, 9.0, 1)],
+    ("claimed", "seconds", "claim_seconds", "next_time"),
+    [
+        (1, 0.01, 0.01, 2),
+        (2, 0.24, 0.01, 4),
+        (16, 0.01, 0.01, 16),
+        (4, 0.3, 0.01, 4),
+        (4, 0.6, 0.01, 2),
+        (1, 9.0, 0.01, 1),
+        (2, 0.6, 0.8, 4),  # the claim itself takes long: the more should it bring
+        (4, 1.0, 0.8, 4),
+        (4, 1.7, 0.8, 2),
+    ],
 )
 def test_more_shards_are_claimed_at_once_only_while_they_are_done_fast(
-    claimed: int, seconds: float, next_time: int
+    claimed: int, seconds: float, claim_seconds: float, next_time: int
 ) -> None:
-    assert shards_at_most(claimed, seconds) == next_time
+    assert shards_at_most(claimed, seconds, claim_seconds) == next_time
+
+
+def test_a_claim_that_takes_long_is_made_before_the_last_one_has_been_fed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed, fed_at_claims = [], []
+    feed, claim = bench.stream.feed, claims.claim
+
+    def slow_feed(held: HeldLease, prepared: Prepared, items: Sequence[ClaimedItem]) -> None:
+        for item in items:
+            time.sleep(0.02)
+            feed(held, prepared, [item])
+            fed.append(item.item_no)
+
+    def slow_claim(session: Session, **asked: Any) -> list[Claim]:
+        fed_at_claims.append(len(fed))
+        time.sleep(0.1)
+        return claim(session, **asked)
+
+    monkeypatch.setattr(bench.stream, "feed", slow_feed)
+    monkeypatch.setattr(claims, "claim", slow_claim)
+    monkeypatch.setattr("worker.runner.CLAIM_SECONDS", 0.0)  # one shard at a time
+    with bench.database.transaction() as session:
+        make_job(session, items=90, shard_size=30, recipe=Recipe(model="unchanged"))
+    running = runner(bench)
+    while running.step():
+        pass
+    assert fed_at_claims[:2] == [0, 30], "before the first has been fed nothing is known of how long one takes"
+    assert 30 < fed_at_claims[2] < 60, "while the second was being fed, and not at its start"
+    assert bench.settler.wait_until_idle(30)
+    assert {shard.state for shard in shards(bench)} == {ShardState.ENDED}
 
 
 def test_a_worker_that_is_fast_claims_several_shards_and_runs_them_all(
@@ -140,11 +187,12 @@ def test_a_worker_that_is_fast_claims_several_shards_and_runs_them_all(
 ) -> None:
     monkeypatch.setattr("worker.runner.CLAIM_SECONDS", 3600)  # whatever else the machine does, this is fast
     with bench.database.transaction() as session:
-        make_job(session, items=40, shard_size=4, recipe=Recipe(model="unchanged"))
+        make_job(session, items=160, shard_size=4, recipe=Recipe(model="unchanged"))
     fast, counts = runner(bench), []
     while fast.step():
         counts.append(len([shard for shard in shards(bench) if shard.state is not ShardState.READY]) - sum(counts))
-    assert counts[:3] == [1, 2, 4]
+    assert counts[0] == 1
+    assert max(counts) >= 8
     assert bench.settler.wait_until_idle(30)
     assert {shard.state for shard in shards(bench)} == {ShardState.ENDED}
 

@@ -138,7 +138,7 @@ class Bench:
     def run(self, claim: Claim, pipeline: Invert) -> HeldLease:
         held = HeldLease(claim)
         self.settler.open(held)
-        self.stream.feed(held, prepared(claim, pipeline))
+        self.stream.feed(held, prepared(claim, pipeline), claim.items)
         assert self.settler.wait_until_idle(30)
         return held
 
@@ -278,7 +278,7 @@ def test_a_lease_that_winds_down_is_given_back_with_what_is_left(bench: Bench) -
     held = HeldLease(claim)
     held.wind_down()
     bench.settler.open(held)
-    bench.stream.feed(held, prepared(claim, Invert()))
+    bench.stream.feed(held, prepared(claim, Invert()), claim.items)
     assert bench.settler.wait_until_idle(30)
     assert bench.results(claim) == {}
     with bench.database.reading() as session:
