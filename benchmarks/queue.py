@@ -33,7 +33,7 @@ class Amounts:
     """How much is measured."""
 
     items: int
-    sqlite_items: int
+    sqlite_items: int  # 0: nothing on SQLite
     peer_items: int
     repeats: int
     pickups: int
@@ -41,7 +41,7 @@ class Amounts:
 
 
 FULL = Amounts(items=1_000_000, sqlite_items=1_000_000, peer_items=20_000, repeats=3, pickups=30, every_setting=True)
-QUICK = Amounts(items=60_000, sqlite_items=5_000, peer_items=500, repeats=1, pickups=8, every_setting=False)
+QUICK = Amounts(items=60_000, sqlite_items=0, peer_items=500, repeats=1, pickups=5, every_setting=False)
 
 
 def run(amounts: Amounts, peers: Sequence[Peer]) -> Figures:
@@ -57,15 +57,16 @@ def run(amounts: Amounts, peers: Sequence[Peer]) -> Figures:
         for number in range(amounts.repeats):
             _say(f"run {number + 1} of {amounts.repeats}: restyle, {amounts.items} items")
             ours.append(measure_ours.measure(amounts.items, amounts.pickups, folder, work, postgres))
-            _say(f"run {number + 1} of {amounts.repeats}: restyle on SQLite, {amounts.sqlite_items} items")
-            sqlite.append(measure_ours.measure_on_sqlite(amounts.sqlite_items, folder, work))
+            if amounts.sqlite_items:
+                _say(f"run {number + 1} of {amounts.repeats}: restyle on SQLite, {amounts.sqlite_items} items")
+                sqlite.append(measure_ours.measure_on_sqlite(amounts.sqlite_items, folder, work))
             for peer in peers:
                 if peer.name not in reasons:
                     _measure_peer(peer, amounts, folder, postgres, theirs, reasons)
         with session(postgres.url("postgres")) as connection:
             server = str(connection.execute("SHOW server_version").fetchone()[0])  # type: ignore[index]
     figures = compare(ours, theirs)
-    figures["sqlite"] = _medians(sqlite)
+    figures["sqlite"] = _medians(sqlite) if sqlite else None
     return figures | _conditions(amounts, server, theirs, reasons)
 
 
@@ -155,7 +156,8 @@ def _table(figures: Figures) -> str:
         return f"{name:24}{shown}  {workers}"
 
     lines.append(line("restyle", figures["ours"].get, f"{measure_ours.WORKERS} processes"))
-    lines.append(line("restyle on SQLite", figures["sqlite"].get, f"{measure_ours.WORKERS} processes"))
+    if figures["sqlite"] is not None:
+        lines.append(line("restyle on SQLite", figures["sqlite"].get, f"{measure_ours.WORKERS} processes"))
     for name, runs in figures["peers"].items():
         middle = sorted(runs, key=lambda run: run["drained_per_second"])[len(runs) // 2]
         lines.append(line(f"{name} {figures['versions'][name]}", middle.get, middle["workers"]))
@@ -170,9 +172,9 @@ def _say(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and end with one line of JSON."""
     parser = argparse.ArgumentParser(prog="benchmarks.queue", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small amounts, once: under a minute")
+    parser.add_argument("--quick", action="store_true", help="small amounts, once, Postgres alone: under 50 s")
     parser.add_argument("--items", type=int, help="items of our own job")
-    parser.add_argument("--sqlite-items", type=int, help="items of our own job on SQLite")
+    parser.add_argument("--sqlite-items", type=int, help="items of our own job on SQLite; 0 for none")
     parser.add_argument("--peer-items", type=int, help="items of each peer")
     parser.add_argument("--repeats", type=int, help="runs, of which the median counts")
     parser.add_argument("--peers", help="only these, separated by commas; empty for none")
