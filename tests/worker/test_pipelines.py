@@ -9,7 +9,7 @@ from torch import Tensor
 from jobs.cards import CardShelf
 from worker.checkpoints import load_pipeline
 from worker.networks.colour import srgb_to_lab
-from worker.pipelines.base import Batch, Parameters, Pipeline
+from worker.pipelines.base import Batch, Parameters, Pipeline, TiledPipeline
 
 MODELS = sorted(CardShelf().cards)
 STYLED = [name for name in MODELS if CardShelf().get(name).needs_style]
@@ -64,6 +64,23 @@ def test_a_picture_does_not_depend_on_its_company_place_or_padding(name: str) ->
             for padding, fill in (((0, 0), 0), ((31, 5), 255)):
                 found = run(name, batch(*company, padding=padding, fill=fill))[place]
                 assert torch.equal(found, alone), (size, place, padding)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_picture_that_runs_in_tiles_gets_the_same_bytes(
+    name: str, keep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = photo(97, 131)
+    parameters = CardShelf().get(name).complete({}) | ({"keep_white": keep} if name in STYLED else {})
+    (whole,) = run(name, batch(picture), parameters)
+    for rows in (1, 10, 96):
+        monkeypatch.setattr("worker.pipelines.by_table._TILE_PIXELS", rows * 131)
+        pipeline = model(name)
+        assert isinstance(pipeline, TiledPipeline)
+        interleaved = picture.permute(1, 2, 0).contiguous().permute(2, 0, 1)  # as decoded pictures come
+        tiled = pipeline.run_tiled(interleaved, style(name), parameters)
+        assert torch.equal(tiled, whole), f"seams every {rows} rows"
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -44,5 +44,17 @@ class Pipeline(Protocol):
         """Return uint8 [N, 3, H, W], same shape as `batch.images`; the padding's content is undefined.
 
         `parameters` are complete and checked against the model's card.
+        """
+        ...
+
+
+@runtime_checkable
+class TiledPipeline(Pipeline, Protocol):
+    """A pipeline that can also take a picture to the device piece by piece."""
+
+    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Restyle one picture that the device cannot hold: uint8 [3, h, w] in memory -> the same, in memory.
+
+        The bytes are those of `run`: no seam is to be seen where two pieces meet.
         """
         ...

@@ -14,6 +14,8 @@ from torch import Tensor
 from worker.networks.colour_table import apply_table, blend, keep_white
 from worker.pipelines.base import Batch, Parameters
 
+_TILE_PIXELS = 1 << 20
+
 
 def run_by_table(batch: Batch, table_for: Callable[[Tensor], Tensor], parameters: Parameters) -> Tensor:
     """Apply to each picture the table that `table_for` (uint8 [3, h, w] -> [3, D, D, D]) gives for it.
@@ -28,11 +30,28 @@ def run_by_table(batch: Batch, table_for: Callable[[Tensor], Tensor], parameters
     result = batch.images.clone()
     for picture, into, (height, width) in zip(batch.images, result, batch.sizes, strict=True):
         region = picture[:, :height, :width]
-        table = table_for(region)
-        if parameters["keep_white"]:
-            table = keep_white(table)
-        into[:, :height, :width] = apply_table(region, blend(table, float(parameters["strength"])))
+        into[:, :height, :width] = apply_table(region, _wanted(table_for(region), parameters))
     return result
+
+
+def run_by_table_tiled(picture: Tensor, table_for: Callable[[Tensor], Tensor], parameters: Parameters) -> Tensor:
+    """Do the same to one picture, uint8 [3, h, w], that stays where it is: only strips of it go to the table's device.
+
+    One table serves the whole picture and a pixel's result depends on its colour alone, so there are no seams.
+    """
+    table = _wanted(table_for(picture), parameters)
+    result = torch.empty_like(picture, memory_format=torch.contiguous_format)
+    rows = max(1, _TILE_PIXELS // picture.shape[2])
+    for top in range(0, picture.shape[1], rows):
+        strip = picture[:, top : top + rows].to(table.device)
+        result[:, top : top + rows] = apply_table(strip, table)
+    return result
+
+
+def _wanted(table: Tensor, parameters: Parameters) -> Tensor:
+    if parameters["keep_white"]:
+        table = keep_white(table)
+    return blend(table, float(parameters["strength"]))
 
 
 def mean_code(references: Sequence[Tensor], code_of: Callable[[Tensor], Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worker.networks.colour_table import lattice_colours, table_of_colours
 from worker.pipelines.base import Batch, Parameters
-from worker.pipelines.by_table import mean_code, needed, run_by_table
+from worker.pipelines.by_table import mean_code, needed, run_by_table, run_by_table_tiled
 from worker.pipelines.looking import sample_colours
 
 _LEAST_VARIANCE = 1e-5  # of sRGB in [0, 1]; chosen: below the noise of an 8-bit picture
@@ -30,7 +30,7 @@ class MongeKantorovich:
     @torch.inference_mode()
     def encode_style(self, references: Sequence[Tensor]) -> Tensor:
         """Return the style: float64 [4, 3], the mean colour and the matrix of second moments."""
-        return mean_code(references, _moments)
+        return mean_code(references, self._moments)
 
     @torch.inference_mode()
     def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
@@ -38,17 +38,22 @@ class MongeKantorovich:
         wanted = _mean_and_covariance(needed(style))
         return run_by_table(batch, lambda picture: self._table(picture, *wanted), parameters)
 
+    @torch.inference_mode()
+    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Move the colours, piece by piece."""
+        wanted = _mean_and_covariance(needed(style))
+        return run_by_table_tiled(picture, lambda whole: self._table(whole, *wanted), parameters)
+
     def _table(self, picture: Tensor, wanted_mean: Tensor, wanted_covariance: Tensor) -> Tensor:
-        mean, covariance = _mean_and_covariance(_moments(picture))
+        mean, covariance = _mean_and_covariance(self._moments(picture))
         root = _root(covariance)
         inverse = torch.linalg.inv(root)
         transport = inverse @ _root(root @ wanted_covariance @ root) @ inverse  # equation 5
         return table_of_colours(((self._lattice - mean) @ transport + wanted_mean).float())
 
-
-def _moments(picture: Tensor) -> Tensor:
-    colours = sample_colours(picture)
-    return torch.cat((colours.mean(0)[None], colours.T @ colours / len(colours)))
+    def _moments(self, picture: Tensor) -> Tensor:
+        colours = sample_colours(picture, self._lattice.device)
+        return torch.cat((colours.mean(0)[None], colours.T @ colours / len(colours)))
 
 
 def _mean_and_covariance(moments: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from worker.networks.colour_table import lattice_colours, table_of_colours
 from worker.networks.grade import THUMBNAIL_PX, GradeNetwork
 from worker.pipelines.base import Batch, Parameters
-from worker.pipelines.by_table import mean_code, needed, run_by_table
+from worker.pipelines.by_table import mean_code, needed, run_by_table, run_by_table_tiled
 from worker.pipelines.looking import thumbnail
 
 
@@ -37,9 +37,15 @@ class ReferenceGrade:
         code = needed(style)
         return run_by_table(batch, lambda picture: self._table(picture, code), parameters)
 
+    @torch.inference_mode()
+    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Grade one picture piece by piece."""
+        code = needed(style)
+        return run_by_table_tiled(picture, lambda whole: self._table(whole, code), parameters)
+
     def _encode(self, picture: Tensor) -> Tensor:
         # One picture at a time: a convolution over a batch may sum in another order, and the bytes would differ.
-        return self._network.encode(thumbnail(picture, THUMBNAIL_PX))
+        return self._network.encode(thumbnail(picture, THUMBNAIL_PX, self._lattice.device))
 
     def _table(self, picture: Tensor, style: Tensor) -> Tensor:
         """Return both stages as one table [3, 33, 33, 33]."""

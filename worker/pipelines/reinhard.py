@@ -18,7 +18,7 @@ from torch import Tensor
 from worker.networks.colour import lab_to_srgb, srgb_to_lab
 from worker.networks.colour_table import lattice_colours, table_of_colours
 from worker.pipelines.base import Batch, Parameters
-from worker.pipelines.by_table import mean_code, needed, run_by_table
+from worker.pipelines.by_table import mean_code, needed, run_by_table, run_by_table_tiled
 from worker.pipelines.looking import sample_colours
 
 _LEAST_DEVIATION = 1e-3  # in units of L*, a*, b*: a flat photo must not be divided by nothing
@@ -33,7 +33,7 @@ class Reinhard:
     @torch.inference_mode()
     def encode_style(self, references: Sequence[Tensor]) -> Tensor:
         """Return the style: float64 [2, 3], first and second moment of L*, a*, b*."""
-        return mean_code(references, _moments)
+        return mean_code(references, self._moments)
 
     @torch.inference_mode()
     def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
@@ -41,15 +41,20 @@ class Reinhard:
         wanted = _mean_and_deviation(needed(style))
         return run_by_table(batch, lambda picture: self._table(picture, *wanted), parameters)
 
+    @torch.inference_mode()
+    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Transfer mean and deviation, piece by piece."""
+        wanted = _mean_and_deviation(needed(style))
+        return run_by_table_tiled(picture, lambda whole: self._table(whole, *wanted), parameters)
+
     def _table(self, picture: Tensor, wanted_mean: Tensor, wanted_deviation: Tensor) -> Tensor:
-        mean, deviation = _mean_and_deviation(_moments(picture))
+        mean, deviation = _mean_and_deviation(self._moments(picture))
         lab = (self._lattice - mean) * (wanted_deviation / (deviation + _LEAST_DEVIATION)) + wanted_mean
         return table_of_colours(lab_to_srgb(lab).float())
 
-
-def _moments(picture: Tensor) -> Tensor:
-    lab = srgb_to_lab(sample_colours(picture))
-    return torch.stack((lab.mean(0), lab.square().mean(0)))
+    def _moments(self, picture: Tensor) -> Tensor:
+        lab = srgb_to_lab(sample_colours(picture, self._lattice.device))
+        return torch.stack((lab.mean(0), lab.square().mean(0)))
 
 
 def _mean_and_deviation(moments: Tensor) -> tuple[Tensor, Tensor]:
