@@ -61,12 +61,21 @@ class _Waiting(Generic[T]):
 
 @dataclass(slots=True)
 class Batcher(Generic[T]):
-    """Collects pictures of equal key until a batch is full or its oldest member has waited too long."""
+    """Collects pictures of equal key until a batch is full or its oldest member has waited too long.
+
+    What is too long depends on the device: one that has enough to do gains by fuller batches.
+    """
 
     sizes: BatchSizes  # most pictures in a batch, by key and bucket
     pixels: int  # most padded pixels in a batch; one larger picture goes alone
-    wait_seconds: float
+    hungry_seconds: float  # longest wait while the device will soon have nothing to do
+    longest_seconds: float  # longest wait while it has
     _waiting: dict[Hashable, _Waiting[T]] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a batch that is not full."""
+        return bool(self._waiting)
 
     def add(self, key: Hashable, bucket: tuple[int, int], member: T, now: float) -> list[T] | None:
         """Take a picture in. Return its batch when that is full."""
@@ -77,11 +86,12 @@ class Batcher(Generic[T]):
             return None
         return self._waiting.pop((key, bucket)).members
 
-    def due(self, now: float) -> list[list[T]]:
-        """Return the batches whose oldest member has waited long enough, oldest first."""
-        ripe = [key for key, waiting in self._waiting.items() if now >= waiting.since + self.wait_seconds]
-        return [self._waiting.pop(key).members for key in sorted(ripe, key=lambda k: self._waiting[k].since)]
-
-    def next_due(self) -> float | None:
-        """Return when the next batch falls due, or None when nothing waits."""
-        return min((waiting.since + self.wait_seconds for waiting in self._waiting.values()), default=None)
+    def due(self, now: float, *, hungry: bool) -> list[T] | None:
+        """Return the batch whose oldest member has waited longest, if that was too long."""
+        if not self._waiting:
+            return None
+        oldest = min(self._waiting, key=lambda key: self._waiting[key].since)
+        longest = self.hungry_seconds if hungry else self.longest_seconds
+        if now < self._waiting[oldest].since + longest:
+            return None
+        return self._waiting.pop(oldest).members

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,55 @@ FORMULAS: dict[str, Callable[[torch.device], Pipeline]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A model in memory, proven to be the one that its card names."""
+
+    card: Card
+    weights: Mapping[str, Tensor]  # of a formula: none
+
+    @property
+    def bytes(self) -> int:
+        """What its weights take."""
+        return sum(tensor.nbytes for tensor in self.weights.values())
+
+
 def load_pipeline(shelf: CardShelf, name: str, device: torch.device) -> Pipeline:
-    """Return the pipeline of a model, ready on the device.
+    """Return the pipeline of a model, ready on the device. Raises as `read_checkpoint` and `build` do."""
+    return build(read_checkpoint(shelf, name), device)
+
+
+def read_checkpoint(shelf: CardShelf, name: str) -> Checkpoint:
+    """Read a model's card and weights.
 
     Raises:
         InvalidRequest: the shelf has no model of this name.
-        CheckpointMismatch: the weights are missing, are not the ones that the card names, or do not fit it.
+        CheckpointMismatch: the weights are missing, are not the ones that the card names, or nothing here runs them.
 
     """
     card = shelf.get(name)
     if card.architecture in FORMULAS:
-        return FORMULAS[card.architecture](device)
+        return Checkpoint(card=card, weights={})
     if card.architecture not in NETWORKS:
         known = ", ".join(sorted(NETWORKS | FORMULAS))
         raise CheckpointMismatch(f"{name} has the architecture {card.architecture}; this worker knows {known}")
-    weights = _read_weights(card, shelf.folder / name / "weights.safetensors")
+    return Checkpoint(card=card, weights=_read_weights(card, shelf.folder / name / "weights.safetensors"))
+
+
+def build(checkpoint: Checkpoint, device: torch.device) -> Pipeline:
+    """Return the pipeline of a model, ready on the device.
+
+    Raises:
+        CheckpointMismatch: the weights do not fit the card's config.
+
+    """
+    card = checkpoint.card
+    if card.architecture in FORMULAS:
+        return FORMULAS[card.architecture](device)
     try:
-        return NETWORKS[card.architecture](card.config, weights, device)
+        return NETWORKS[card.architecture](card.config, checkpoint.weights, device)
     except (RuntimeError, TypeError) as error:  # what a strict load, and a constructor, say of what does not fit
-        raise CheckpointMismatch(f"{name}: weights, config and architecture do not fit: {error}") from error
+        raise CheckpointMismatch(f"{card.name}: weights, config and architecture do not fit: {error}") from error
 
 
 def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:

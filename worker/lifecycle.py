@@ -65,7 +65,6 @@ class WorkerProcess:
         self._maintained_at = 0.0
         self._stopping = threading.Event()
         self._job_lease: JobLease | None = None
-        self._device = resolve(settings.device)
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # the other half decodes and encodes
         self._presence = Presence(
             self._database,
@@ -82,17 +81,25 @@ class WorkerProcess:
         )
         self._control = Control(self._database, self._held)
         self._watch = Watch(lambda call: end_hung(call, self._runner, self._settler))
+        self._device = resolve(settings.device)
+        models = ModelCache(
+            CardShelf(settings.models_dir),
+            self._device,
+            self._storages,
+            self._limits,
+            memory_bytes=settings.model_memory_mb << 20,
+        )
         self._stream = Stream(
             Stages(self._storages, self._limits, memory_bytes=settings.memory_mb << 20),
             self._settler,
             settings,
-            self._device,
+            models,
             self._watch,
         )
         self._runner = Runner(
             self._database,
             self._held,
-            ModelCache(CardShelf(settings.models_dir), self._device, self._storages, self._limits),
+            models,
             self._stream,
             self._settler,
             self._watch,

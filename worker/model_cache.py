@@ -14,11 +14,10 @@ from jobs.errors import AccessDenied, ImageRejected, JobsError, ObjectMissing, S
 from jobs.locations import Location
 from jobs.recipes import Recipe
 from jobs.storage import Storages
-from worker.checkpoints import load_pipeline
+from worker.checkpoints import build, read_checkpoint
 from worker.images import PictureLimits, decode
 from worker.pipelines.base import Pipeline
 
-MODELS = 4  # kept loaded; the built-in ones are small
 STYLES = 64  # encoded styles kept; each is a short vector
 
 
@@ -47,17 +46,44 @@ class Prepared:
     style: torch.Tensor | None
 
 
-class ModelCache:
-    """Loads each model once and encodes each style once. Safe to share between threads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    pipeline: Pipeline
+    bytes: int  # of its weights
 
-    def __init__(self, shelf: CardShelf, device: torch.device, storages: Storages, limits: PictureLimits) -> None:
+
+class ModelCache:
+    """Loads each model once and encodes each style once. Safe to share between threads.
+
+    Models that were not used lately give way where the weights of all would take more than the budget.
+    """
+
+    def __init__(
+        self,
+        shelf: CardShelf,
+        device: torch.device,
+        storages: Storages,
+        limits: PictureLimits,
+        *,
+        memory_bytes: int,
+    ) -> None:
         self.device = device
+        self.loading = threading.Lock()
+        """Held while a model is built or a style encoded, and while a batch is computed: loading moves memory that a
+        running model may be using, and libraries change torch for the whole process meanwhile."""
         self._shelf = shelf
         self._storages = storages
         self._limits = limits
+        self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
-        self._pipelines: OrderedDict[str, Pipeline] = OrderedDict()
+        self._models: OrderedDict[str, _Model] = OrderedDict()
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
+
+    @property
+    def names(self) -> list[str]:
+        """The models that are loaded, the one used last at the end."""
+        with self._lock:
+            return list(self._models)
 
     def prepare(self, claim: Claim) -> Prepared:
         """Return the claim's recipe ready to run.
@@ -67,28 +93,64 @@ class ModelCache:
             CheckpointMismatch: its weights are not the card's.
             ReferenceUnusable: a reference picture cannot be read, or is not a picture.
         """
+        known = self._known(claim)
+        if known is not None:
+            return known
+        references = [self._reference(claim.recipe.style, url) for url in claim.references]
+        pipeline = self._pipeline(claim.recipe.model)
+        with self.loading:
+            style = pipeline.encode_style(references)
+        prepared = Prepared(recipe=claim.recipe, fingerprint=claim.recipe_fingerprint, pipeline=pipeline, style=style)
         with self._lock:
-            known = self._prepared.get(claim.recipe_fingerprint)
-            if known is not None:
-                self._prepared.move_to_end(claim.recipe_fingerprint)
-                return known
-            pipeline = self._pipeline(claim.recipe.model)
-            style = pipeline.encode_style([self._reference(claim.recipe.style, url) for url in claim.references])
-            prepared = Prepared(
-                recipe=claim.recipe, fingerprint=claim.recipe_fingerprint, pipeline=pipeline, style=style
-            )
             self._prepared[claim.recipe_fingerprint] = prepared
             if len(self._prepared) > STYLES:
                 self._prepared.popitem(last=False)
+        return prepared
+
+    def evict(self, fingerprint: str) -> bool:
+        """Let go of every model but that of a recipe. Return whether there were any."""
+        with self._lock:
+            kept = self._prepared.get(fingerprint)
+            names = [
+                name for name, model in self._models.items() if kept is None or model.pipeline is not kept.pipeline
+            ]
+            for name in names:
+                self._drop(name)
+        return bool(names)
+
+    def _known(self, claim: Claim) -> Prepared | None:
+        with self._lock:
+            prepared = self._prepared.get(claim.recipe_fingerprint)
+            if prepared is not None:
+                self._prepared.move_to_end(claim.recipe_fingerprint)
+                self._models.move_to_end(claim.recipe.model)
             return prepared
 
     def _pipeline(self, name: str) -> Pipeline:
-        if name not in self._pipelines:
-            self._pipelines[name] = load_pipeline(self._shelf, name, self.device)
-            if len(self._pipelines) > MODELS:
-                self._pipelines.popitem(last=False)
-        self._pipelines.move_to_end(name)
-        return self._pipelines[name]
+        with self._lock:
+            if name in self._models:
+                self._models.move_to_end(name)
+                return self._models[name].pipeline
+        checkpoint = read_checkpoint(self._shelf, name)
+        self._make_room(checkpoint.bytes)
+        with self.loading:
+            pipeline = build(checkpoint, self.device)
+        with self._lock:
+            self._models[name] = _Model(pipeline=pipeline, bytes=checkpoint.bytes)
+        return pipeline
+
+    def _make_room(self, wanted_bytes: int) -> None:
+        with self._lock:
+            while (
+                self._models and wanted_bytes + sum(model.bytes for model in self._models.values()) > self._memory_bytes
+            ):
+                self._drop(next(iter(self._models)))
+
+    def _drop(self, name: str) -> None:
+        """Forget a model and what was prepared for it. Works under way keep theirs until they are done."""
+        pipeline = self._models.pop(name).pipeline
+        for fingerprint in [key for key, prepared in self._prepared.items() if prepared.pipeline is pipeline]:
+            del self._prepared[fingerprint]
 
     def _reference(self, style: str | None, url: str) -> torch.Tensor:
         location = Location.parse(url)

@@ -25,3 +25,8 @@ class WorkerSettings(Settings):
     codec_threads: int = Field(2, ge=1, le=128, description="Threads that decode, and as many that encode.")
     write_threads: int = Field(8, ge=1, le=128, description="Concurrent writes to storage.")
     memory_mb: int = Field(2048, ge=256, description="Budget for decoded pictures between the stages, in MiB.")
+    model_memory_mb: int = Field(
+        4096,
+        ge=16,
+        description="Budget for the weights of models that stay loaded, in MiB. One larger is loaded alone.",
+    )

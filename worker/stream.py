@@ -8,19 +8,17 @@ enters the stream leaves it at the settler, once. The settler does not wait for 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 
 import structlog
-import torch
 
 from jobs.claims import ClaimedItem
 from jobs.errors import JobsError, OutOfMemory, StorageError
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.held import HeldLease
-from worker.model_cache import Prepared
-from worker.model_stage import run_batch
+from worker.model_cache import ModelCache, Prepared
+from worker.model_stage import ModelStage
 from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.stages import Stages
@@ -30,9 +28,10 @@ from worker.work import Work
 
 log = structlog.get_logger(__name__)
 
-BATCH_WAIT_SECONDS = 0.1  # chosen: far below a second of settling, far above the time to decode a picture
+HUNGRY_SECONDS = 0.05  # that a picture waits for company while the device will soon have nothing to do
+LONGEST_SECONDS = 2.0  # that it waits while the device is busy with fuller batches
+LOOK_SECONDS = 0.02  # until it is noticed that the device has become hungry
 BATCH_PIXELS = 16_000_000  # padded pixels in one forward pass
-BATCHES_WAITING = 2  # one on the device, one ready: more would only hold memory
 
 WorkQueue = queue.Queue[Work]
 
@@ -41,26 +40,34 @@ class Stream:
     """The way of every item through this process. Works of several shards are under way at once."""
 
     def __init__(
-        self, stages: Stages, settler: Settler, settings: WorkerSettings, device: torch.device, watch: Watch
+        self, stages: Stages, settler: Settler, settings: WorkerSettings, models: ModelCache, watch: Watch
     ) -> None:
         self._settler = settler
-        self._device = device
         self._watch = watch
         self._limit_seconds = settings.item_seconds
-        self._busy = threading.Event()
         self._to_read: WorkQueue = queue.Queue(maxsize=2 * settings.read_threads)
         self._to_decode: WorkQueue = queue.Queue(maxsize=settings.read_threads)
         self._to_batch: WorkQueue = queue.Queue(maxsize=2 * settings.batch_size)
-        self._to_model: queue.Queue[list[Work]] = queue.Queue(maxsize=BATCHES_WAITING)
         self._to_encode: WorkQueue = queue.Queue(maxsize=2 * settings.batch_size)
         self._to_write: WorkQueue = queue.Queue(maxsize=2 * settings.write_threads)
-        self._sizes = BatchSizes(settings.batch_size)
-        self._batcher: Batcher[Work] = Batcher(sizes=self._sizes, pixels=BATCH_PIXELS, wait_seconds=BATCH_WAIT_SECONDS)
+        sizes = BatchSizes(settings.batch_size)
+        self._batcher: Batcher[Work] = Batcher(
+            sizes=sizes, pixels=BATCH_PIXELS, hungry_seconds=HUNGRY_SECONDS, longest_seconds=LONGEST_SECONDS
+        )
+        self._model = ModelStage(
+            models.device,
+            watch,
+            sizes,
+            limit_seconds=settings.item_seconds,
+            loading=models.loading,
+            evict=models.evict,
+            send_on=self._to_encode.put,
+        )
         codecs = settings.codec_threads
         self._start("read", settings.read_threads, self._to_read, self._to_decode, stages.read, _may_start)
         self._start("decode", codecs, self._to_decode, self._to_batch, stages.decode, _may_start)
         Vital("batch", self._batch).start()
-        Vital("model", self._model).start()
+        self._model.start()
         self._start("encode", codecs, self._to_encode, self._to_write, stages.encode, _may_go_on)
         self._start("write", settings.write_threads, self._to_write, settler.inbox, stages.write, _may_go_on)
 
@@ -78,7 +85,7 @@ class Stream:
     @property
     def on_device(self) -> bool:
         """Whether a batch is on the device now."""
-        return self._busy.is_set()
+        return self._model.busy
 
     def _start(
         self,
@@ -107,14 +114,12 @@ class Stream:
 
     def _batch(self) -> None:
         while True:
-            due = self._batcher.next_due()
-            timeout = None if due is None else max(0.0, due - time.monotonic())
             try:
-                self._collect(self._to_batch.get(timeout=timeout))
+                self._collect(self._to_batch.get(timeout=LOOK_SECONDS if self._batcher.waiting else None))
             except queue.Empty:
                 pass
-            for batch in self._batcher.due(time.monotonic()):
-                self._to_model.put(batch)
+            while (batch := self._batcher.due(time.monotonic(), hungry=self._model.hungry)) is not None:
+                self._model.inbox.put(batch)
 
     def _collect(self, work: Work) -> None:
         if work.open and not _may_start(work):
@@ -124,25 +129,11 @@ class Stream:
             return
         assert work.size is not None
         if work.held.claim.suspect:  # alone on the device too: if it is the poison, nobody needs to guess
-            self._to_model.put([work])
+            self._model.inbox.put([work])
             return
         full = self._batcher.add(work.prepared.fingerprint, bucket_of(*work.size), work, time.monotonic())
         if full is not None:
-            self._to_model.put(full)
-
-    def _model(self) -> None:
-        while True:
-            batch = self._to_model.get()
-            self._busy.set()
-            for work in batch:
-                if not work.held.begin(work.item.item_no):
-                    work.drop()
-            wanted = [work for work in batch if work.open]
-            if wanted:
-                run_batch(wanted, self._device, self._watch, self._sizes, limit_seconds=self._limit_seconds)
-            self._busy.clear()
-            for work in batch:
-                self._to_encode.put(work)
+            self._model.inbox.put(full)
 
 
 def _may_start(work: Work) -> bool:

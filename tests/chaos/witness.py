@@ -180,10 +180,11 @@ def _item_facts(work: Any) -> dict[str, Any]:
 
 
 def _watch_stages(witness: Witness) -> None:
-    from worker import model_stage
+    from worker.model_stage import ModelStage
     from worker.stages import Stages
+    from worker.transfers import Transfers
 
-    read, write, run_batch, forward = Stages.read, Stages.write, model_stage.run_batch, model_stage._forward
+    read, write, unload, forward = Stages.read, Stages.write, Transfers.unload, ModelStage._forward
     seconds = float(os.environ.get("CHAOS_ITEM_SECONDS", "0"))
 
     def reading(stages: Stages, work: Any) -> None:
@@ -196,21 +197,18 @@ def _watch_stages(witness: Witness) -> None:
         witness.note("written", **_item_facts(work), sha256=sha256)
         witness.pass_point("picture written")
 
-    @functools.wraps(forward)
-    def forwarding(works: Any, *args: Any, **kwargs: Any) -> Any:
-        time.sleep(seconds * len(works))
-        _be_poisoned(witness, works)
-        return forward(works, *args, **kwargs)
+    def forwarding(stage: ModelStage, loaded: Any) -> Any:
+        time.sleep(seconds * len(loaded.works))
+        _be_poisoned(witness, loaded.works)
+        return forward(stage, loaded)
 
-    @functools.wraps(run_batch)
-    def modelling(works: Any, *args: Any, **kwargs: Any) -> Any:
-        answer = run_batch(works, *args, **kwargs)
+    def unloading(transfers: Transfers, restyled: Any) -> Any:
+        answer = unload(transfers, restyled)
         witness.pass_point("model done")
         return answer
 
     Stages.read, Stages.write = reading, writing  # type: ignore[method-assign]
-    replace(forward, forwarding)
-    replace(run_batch, modelling)
+    Transfers.unload, ModelStage._forward = unloading, forwarding  # type: ignore[method-assign]
 
 
 def _be_poisoned(witness: Witness, works: Iterable[Any]) -> None:

@@ -18,23 +18,27 @@ def test_a_bucket_holds_its_picture_and_little_more(height: int, width: int) -> 
         assert 0 <= padded_side - side < BUCKET_PX
 
 
+def all_due(batcher: Batcher[int], now: float, *, hungry: bool) -> list[list[int]]:
+    return list(iter(lambda: batcher.due(now, hungry=hungry), None))
+
+
 @given(
-    arrivals=st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4), st.floats(0, 1)), max_size=60),
+    arrivals=st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4), st.floats(0, 1), st.booleans()), max_size=60),
     size=st.integers(1, 8),
     pixels=st.integers(1, 8 * 64 * 64),
 )
 def test_every_picture_leaves_once_with_others_of_its_kind_and_in_order(
-    arrivals: list[tuple[str, int, float]], size: int, pixels: int
+    arrivals: list[tuple[str, int, float, bool]], size: int, pixels: int
 ) -> None:
-    batcher: Batcher[int] = Batcher(sizes=BatchSizes(size), pixels=pixels, wait_seconds=0.5)
+    batcher: Batcher[int] = Batcher(sizes=BatchSizes(size), pixels=pixels, hungry_seconds=0.1, longest_seconds=0.5)
     batches, moment, kinds = [], 0.0, {}
-    for number, (key, blocks, pause) in enumerate(arrivals):
+    for number, (key, blocks, pause, hungry) in enumerate(arrivals):
         moment += pause
         bucket = (64 * blocks, 64)
         kinds[number] = (key, bucket)
         full = batcher.add(key, bucket, number, moment)
-        batches += ([full] if full else []) + batcher.due(moment)
-    batches += batcher.due(moment + 0.5)
+        batches += ([full] if full else []) + all_due(batcher, moment, hungry=hungry)
+    batches += all_due(batcher, moment + 0.5, hungry=False)
     assert sorted(number for batch in batches for number in batch) == list(range(len(arrivals)))
     for batch in batches:
         assert len({kinds[number] for number in batch}) == 1
@@ -42,22 +46,25 @@ def test_every_picture_leaves_once_with_others_of_its_kind_and_in_order(
         assert len(batch) <= size
         assert len(batch) == 1 or len(batch) * height * width <= pixels
         assert batch == sorted(batch)
-    assert batcher.next_due() is None
+    assert not batcher.waiting
 
 
 def test_a_lonely_picture_waits_no_longer_than_it_must() -> None:
-    batcher: Batcher[str] = Batcher(sizes=BatchSizes(8), pixels=10**9, wait_seconds=0.1)
+    batcher: Batcher[str] = Batcher(sizes=BatchSizes(8), pixels=10**9, hungry_seconds=0.1, longest_seconds=2)
     assert batcher.add("recipe", (64, 64), "shoe", 10.0) is None
-    assert batcher.next_due() == 10.1
-    assert batcher.due(10.09) == []
-    assert batcher.due(10.1) == [["shoe"]]
+    assert batcher.waiting
+    assert batcher.due(10.09, hungry=True) is None
+    assert batcher.due(10.1, hungry=False) is None, "the device has enough to do: company may still come"
+    assert batcher.due(10.1, hungry=True) == ["shoe"]
+    assert batcher.add("recipe", (64, 64), "boot", 11.0) is None
+    assert batcher.due(13.0, hungry=False) == ["boot"]
 
 
 def test_a_size_that_did_not_fit_is_not_tried_again_soon() -> None:
     sizes = BatchSizes(8)
     sizes.did_not_fit("large", 8)
     assert (sizes.of("large"), sizes.of("small")) == (4, 8)
-    batcher: Batcher[int] = Batcher(sizes=sizes, pixels=10**9, wait_seconds=1)
+    batcher: Batcher[int] = Batcher(sizes=sizes, pixels=10**9, hungry_seconds=1, longest_seconds=1)
     sizes.did_not_fit(("recipe", (64, 64)), 4)
     assert batcher.add("recipe", (64, 64), 0, 0.0) is None
     assert batcher.add("recipe", (64, 64), 1, 0.0) == [0, 1]

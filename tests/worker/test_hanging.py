@@ -22,7 +22,7 @@ from jobs.states import ItemState, ShardState
 from jobs.storage import Storages
 from tests import pictures
 from tests.worker.test_runner import runner
-from tests.worker.test_stream import SIZE, WORKER, Bench, Invert, prepared
+from tests.worker.test_stream import SIZE, WORKER, Bench, Invert, model_cache, prepared
 from worker.hanging import end_hung
 from worker.held import HeldLease
 from worker.images import PictureLimits, decode
@@ -75,7 +75,7 @@ class Watched(Bench):
         self.calls: list[Call] = []
         settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2, item_seconds=1)
         stages = Stages(Storages(), PictureLimits(), memory_bytes=8 << 20)
-        self.stream = Stream(stages, self.settler, settings, torch.device("cpu"), self.watch)
+        self.stream = Stream(stages, self.settler, settings, model_cache(), self.watch)
         self.watch.start()
 
     def _hung(self, call: Call) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -24,10 +23,9 @@ from jobs.states import JobState, ShardState
 from jobs.storage import Storages
 from tests import pictures
 from tests.factories import make_job, make_style
-from tests.worker.test_stream import Bench
+from tests.worker.test_stream import Bench, model_cache
 from worker.held import HeldLease
-from worker.images import PictureLimits
-from worker.model_cache import ModelCache, Prepared
+from worker.model_cache import Prepared
 from worker.runner import Runner, shards_at_most
 
 WORKER = uuid.UUID(int=8)
@@ -46,7 +44,7 @@ def bench(database: Database, tmp_path: Path) -> Bench:
 
 
 def runner(bench: Bench, shelf: CardShelf | None = None) -> Runner:
-    models = ModelCache(shelf or CardShelf(), torch.device("cpu"), Storages(), PictureLimits())
+    models = model_cache(shelf)
     return Runner(
         bench.database,
         bench.held_leases,

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from torch import Tensor
 
 from jobs import claims
+from jobs.cards import CardShelf
 from jobs.claims import Claim
 from jobs.database import Database, append
 from jobs.errors import StorageError
@@ -28,13 +29,15 @@ from tests import pictures
 from tests.factories import make_job, result_row
 from worker.held import HeldLease, HeldLeases
 from worker.images import PictureLimits
-from worker.model_cache import Prepared
+from worker.model_cache import ModelCache, Prepared
 from worker.pipelines.base import Batch, Parameters
 from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.stages import Stages
 from worker.stream import Stream
+from worker.transfers import assemble
 from worker.watch import Watch
+from worker.work import Work
 
 WORKER = uuid.UUID(int=7)
 SIZE = 12
@@ -100,6 +103,10 @@ class Flaky(Storages):
         return Stuttering(location.folder.key, self.calls)
 
 
+def model_cache(shelf: CardShelf | None = None) -> ModelCache:
+    return ModelCache(shelf or CardShelf(), torch.device("cpu"), Storages(), PictureLimits(), memory_bytes=64 << 20)
+
+
 class Bench:
     """A stream over a folder, and a claim of one job of `SIZE` pictures."""
 
@@ -111,7 +118,8 @@ class Bench:
         settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2)
         stages = Stages(storages or Storages(), PictureLimits(), memory_bytes=8 << 20)
         self.watch = Watch(lambda _call: None)
-        self.stream = Stream(stages, self.settler, settings, torch.device("cpu"), self.watch)
+        self.models = model_cache()
+        self.stream = Stream(stages, self.settler, settings, self.models, self.watch)
         self.settler.start()
 
     def claim(self, *, replace: dict[int, bytes] | None = None, urls: dict[int, str] | None = None) -> Claim:
@@ -214,6 +222,61 @@ def test_a_picture_that_never_fits_fails_alone(bench: Bench) -> None:
     claim = bench.claim()
     bench.run(claim, Invert(fits=0))
     assert {row.error_code for row in bench.results(claim).values()} == {"out_of_memory"}
+
+
+class Tiled(Invert):
+    """Takes a picture in tiles, however small the device."""
+
+    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
+        return torch.cat([255 - strip for strip in picture.split(7, dim=1)], dim=1)
+
+
+def test_a_picture_that_never_fits_whole_runs_in_tiles_where_its_model_can(bench: Bench) -> None:
+    expected = calm_outputs(bench)
+    claim = bench.claim()
+    bench.run(claim, Tiled(fits=0))
+    assert {row.state for row in bench.results(claim).values()} == {ItemState.SUCCEEDED}
+    assert bench.outputs() == expected
+
+
+class Crowded(Invert):
+    """Fits only where no model lies beside it."""
+
+    def __init__(self, models: ModelCache) -> None:
+        super().__init__()
+        self._models = models
+
+    def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        if self._models.names:
+            raise torch.OutOfMemoryError("other models are in the way")
+        return super().run(batch, style, parameters)
+
+
+def test_other_models_are_evicted_before_a_batch_is_halved(bench: Bench) -> None:
+    claim = bench.claim()
+    bench.models.prepare(dataclasses.replace(claim, recipe_fingerprint="another recipe"))
+    assert bench.models.names == ["unchanged"]
+    crowded = Crowded(bench.models)
+    bench.run(claim, crowded)
+    assert {row.state for row in bench.results(claim).values()} == {ItemState.SUCCEEDED}
+    assert bench.models.names == []
+    assert max(crowded.sizes) == 4, "the batch was run again as it was"
+
+
+def test_a_picture_that_a_batch_cannot_be_made_of_fails_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = calm_outputs(bench)
+
+    def short_of_memory(works: Sequence[Work], *, pinned: bool = False) -> Tensor:
+        if any(work.item.item_no == 5 for work in works):
+            raise MemoryError
+        return assemble(works, pinned=pinned)
+
+    monkeypatch.setattr("worker.transfers.assemble", short_of_memory)
+    claim = bench.claim()
+    bench.run(claim, Invert())
+    reasons = {number: row.error_code for number, row in bench.results(claim).items() if row.error_code}
+    assert reasons == {5: "out_of_memory"}
+    assert bench.outputs() == expected
 
 
 def test_a_picture_that_the_model_fails_on_costs_nobody_else(bench: Bench) -> None:
