@@ -78,10 +78,33 @@ def test_r2_workers_that_die_at_the_worst_moments_lose_nothing(
         successor.kill()
 
 
+def test_r4_a_worker_asked_to_stop_in_any_stage_finishes_and_burns_no_attempt(
+    ground: Ground, fleet: Fleet, chance: random.Random
+) -> None:
+    items, stages = 512, [point for point in POINTS if point.startswith(("picture", "batch", "model"))]
+    assert len(stages) == 6
+    job_id = ground.enqueue(ground.catalogue("calm-512", items))
+    for stage in stages * DOSE(1, 30):
+        passage = str(chance.randint(1, passages(stage)))
+        [worker] = fleet.start(
+            1, CHAOS_DIE_AT=stage, CHAOS_DIE_ON=passage, CHAOS_DIE_GENTLY="1", RESTYLE_LEASE_SECONDS="60", **SLOWLY
+        )
+        assert worker.wait() == 0, worker
+        if ground.api.job(job_id)["state"] == "ended":
+            ground.settle_up(fleet, job_id)
+            job_id = ground.enqueue(ground.catalogue("calm-512", items))
+    assert {fact["point"] for fact in fleet.facts("died")} == set(stages)
+    fleet.start(1)
+    assert ground.settle_up(fleet, job_id) == {ItemState.SUCCEEDED: items}
+    assert {item["attempt"] for item in ground.api.items(job_id)} == {1}, "a stop has burnt an attempt"
+
+
 def passages(point: str) -> int:
     """Return how often a worker surely passes a point before the last item of the job settles; 0: only at the end."""
-    if point in {"picture written", "model done"}:
+    if point.startswith("picture"):
         return 4
+    if point in {"batch loaded", "model done"}:
+        return 2
     return 1 if point.startswith(("claimed", "settled")) else 0
 
 

@@ -7,7 +7,8 @@ so the lines of all workers are whole, and in the order in which they happened.
 What is recorded is told twice: `settling` before the commit and `settled` after it. A worker that dies in between
 has told only the first; the second, twice for one item, would be an effect that happened twice.
 
-CHAOS_DIE_AT names a point and CHAOS_DIE_ON the how-manieth passage of it at which the worker kills itself.
+CHAOS_DIE_AT names a point and CHAOS_DIE_ON the how-manieth passage of it at which the worker kills itself; with
+CHAOS_DIE_GENTLY it asks itself to stop there, and goes on.
 CHAOS_ITEM_SECONDS makes the model that much slower per item. Sources named `…-poison-segfault.jpg` and so on do
 to the worker what their name says. CHAOS_CLOCK is by how many seconds this process's clock is wrong.
 CHAOS_WEBHOOK_PAUSES shortens the pauses between tries of a webhook's message to such a share.
@@ -29,7 +30,11 @@ from typing import Any
 POINTS = (
     "claimed, before the commit",
     "claimed",
+    "picture read",
+    "picture decoded",
+    "batch loaded",
     "model done",
+    "picture encoded",
     "picture written",
     "settled, before the commit",
     "settled",
@@ -48,6 +53,7 @@ class Witness:
         self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
         self._die_at = os.environ.get("CHAOS_DIE_AT")
         self._die_on = int(os.environ.get("CHAOS_DIE_ON", "1"))
+        self._gently = "CHAOS_DIE_GENTLY" in os.environ
         self._lock = threading.Lock()
         self._passages = 0
 
@@ -63,8 +69,8 @@ class Witness:
             self._passages += 1
             if self._passages == self._die_on:
                 self.note("died", point=point)
-                os.kill(os.getpid(), signal.SIGKILL)
-                time.sleep(60)
+                os.kill(os.getpid(), signal.SIGTERM if self._gently else signal.SIGKILL)
+                time.sleep(0.2 if self._gently else 60)
 
 
 def install() -> None:
@@ -184,12 +190,22 @@ def _watch_stages(witness: Witness) -> None:
     from worker.stages import Stages
     from worker.transfers import Transfers
 
-    read, write, unload, forward = Stages.read, Stages.write, Transfers.unload, ModelStage._forward
+    read, decode, encode, write = Stages.read, Stages.decode, Stages.encode, Stages.write
+    load, unload, forward = Transfers.load, Transfers.unload, ModelStage._forward
     seconds = float(os.environ.get("CHAOS_ITEM_SECONDS", "0"))
 
     def reading(stages: Stages, work: Any) -> None:
         witness.note("started", **_item_facts(work))
         read(stages, work)
+        witness.pass_point("picture read")
+
+    def decoding(stages: Stages, work: Any) -> None:
+        decode(stages, work)
+        witness.pass_point("picture decoded")
+
+    def encoding(stages: Stages, work: Any) -> None:
+        encode(stages, work)
+        witness.pass_point("picture encoded")
 
     def writing(stages: Stages, work: Any) -> None:
         sha256 = work.sha256
@@ -202,13 +218,18 @@ def _watch_stages(witness: Witness) -> None:
         _be_poisoned(witness, loaded.works)
         return forward(stage, loaded)
 
+    def loading(transfers: Transfers, works: Any) -> Any:
+        loaded = load(transfers, works)
+        witness.pass_point("batch loaded")
+        return loaded
+
     def unloading(transfers: Transfers, restyled: Any) -> Any:
         answer = unload(transfers, restyled)
         witness.pass_point("model done")
         return answer
 
-    Stages.read, Stages.write = reading, writing  # type: ignore[method-assign]
-    Transfers.unload, ModelStage._forward = unloading, forwarding  # type: ignore[method-assign]
+    Stages.read, Stages.decode, Stages.encode, Stages.write = reading, decoding, encoding, writing  # type: ignore[method-assign]
+    Transfers.load, Transfers.unload, ModelStage._forward = loading, unloading, forwarding  # type: ignore[method-assign]
 
 
 def _be_poisoned(witness: Witness, works: Iterable[Any]) -> None:
