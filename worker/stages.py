@@ -88,6 +88,12 @@ def _retrying(work: Work, attempt: Callable[[], T]) -> T:
                 raise
             tried = FailedTry(item_no=work.item.item_no, code=str(error.code), message=str(error))
             work.failed_tries.append(tried)
-            log.info("item_retried", item_no=tried.item_no, code=tried.code, delay_seconds=round(delay, 2))
+            log.info(
+                "item_retried",
+                item_no=tried.item_no,
+                code=tried.code,
+                error=tried.message,
+                delay_seconds=round(delay, 2),
+            )
             work.held.pause(delay)
     return attempt()
