@@ -51,17 +51,6 @@ class BenchWorker(Worker):
     def command(self) -> list[str]:
         return [sys.executable, "-m", self._program]
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def peak_mb(self) -> float:
-        """Most memory that it had resident so far, in MiB; 0 where the kernel does not say."""
-        status = Path(f"/proc/{self.pid}/status")
-        lines = status.read_text().splitlines() if status.exists() else []
-        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
-
 
 class System:
     """Restyle: an API, and as many workers as asked for."""

@@ -144,6 +144,17 @@ class Worker(Server):
     def log(self) -> str:
         return self._log.read_text()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def peak_mb(self) -> float:
+        """Most memory that it had resident so far, in MiB; 0 where the kernel does not say."""
+        status = Path(f"/proc/{self.pid}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the worker, which goes on being ours."""
         assert self._process is not None

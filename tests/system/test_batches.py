@@ -1,0 +1,71 @@
+"""The same picture whatever its batch, and memory that does not grow with the job, with real workers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from jobs.cards import CardShelf
+from tests import pictures
+from tests.system.conftest import System
+
+ITEMS = 24
+SMALL, LARGE = 40, 400  # pictures of the two jobs whose memory is compared
+MEMORY_MB = 256
+SIZES = ((96, 64), (120, 60), (128, 64), (70, 128), (90, 100), (64, 64))  # several to a bucket, several buckets
+
+
+def fill(system: System) -> None:
+    """Put pictures in two orders of names: the same pictures meet other company."""
+    for number in range(ITEMS):
+        width, height = SIZES[number % len(SIZES)]
+        data = pictures.jpeg(number, width=width, height=height)
+        system.put(f"one/{number:02d}.jpg", data)
+        system.put(f"two/{(number * 7) % ITEMS:02d}-{number}.jpg", data)
+
+
+def digests(system: System, name: str, folder: str) -> dict[str, str]:
+    """Run a job and return the digest of each picture's output."""
+    request: dict[str, Any] = {
+        "recipe": {"model": name, "format": "png", "style": "dusk" if CardShelf().get(name).needs_style else None},
+        "source": {"type": "prefix", "url": system.catalogue_url + folder},
+    }
+    job = system.api.wait_until_ended(system.api.enqueue(request))
+    assert job["counts"]["succeeded"] == ITEMS, job
+    return {
+        re.findall(r"\d+", item["source_url"])[-1].lstrip("0"): item["sha256"] for item in system.api.items(job["id"])
+    }
+
+
+def test_a_pictures_bytes_follow_from_it_alone_whatever_its_batch_its_company_and_its_worker(embedded: System) -> None:
+    fill(embedded)
+    embedded.api.add_style("dusk", pictures.jpeg(1000, width=200, height=150))
+    found: dict[str, list[dict[str, str]]] = {name: [] for name in CardShelf().cards}
+    for size in ("1", "3", "8"):
+        worker = embedded.start_worker(RESTYLE_BATCH_SIZE=size)
+        for name, runs in found.items():
+            runs += [digests(embedded, name, folder) for folder in ("one/", "two/")]
+        worker.kill()
+    for name, runs in found.items():
+        assert len(runs[0]) == ITEMS
+        assert all(run == runs[0] for run in runs), f"the bytes of {name} depend on the batch"
+
+
+def test_a_job_ten_times_as_long_takes_no_more_memory(embedded: System) -> None:
+    drawn = [pictures.jpeg(number, width=640, height=800) for number in range(10)]
+    for number in range(LARGE):
+        data = drawn[number % len(drawn)]
+        embedded.put(f"large/{number:03d}.jpg", data)
+        if number < SMALL:
+            embedded.put(f"small/{number:03d}.jpg", data)
+    worker = embedded.start_worker(RESTYLE_MEMORY_MB=str(MEMORY_MB))
+    peaks = []
+    for folder, count in (("small/", SMALL), ("large/", LARGE)):
+        request = {
+            "recipe": {"model": "unchanged", "format": "jpeg"},
+            "source": {"type": "prefix", "url": embedded.catalogue_url + folder},
+        }
+        job = embedded.api.wait_until_ended(embedded.api.enqueue(request))
+        assert job["counts"]["succeeded"] == count, job
+        peaks.append(worker.peak_mb())
+    assert peaks[1] < peaks[0] + MEMORY_MB / 4, f"most memory after {SMALL} and after {LARGE} pictures: {peaks} MB"
