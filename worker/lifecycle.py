@@ -82,7 +82,7 @@ class WorkerProcess:
         self._control = Control(self._database, self._held)
         self._watch = Watch(lambda call: end_hung(call, self._runner, self._settler))
         self._device = resolve(settings.device)
-        models = ModelCache(
+        self._models = ModelCache(
             CardShelf(settings.models_dir),
             self._device,
             self._storages,
@@ -93,13 +93,13 @@ class WorkerProcess:
             Stages(self._storages, self._limits, memory_bytes=settings.memory_mb << 20),
             self._settler,
             settings,
-            models,
+            self._models,
             self._watch,
         )
         self._runner = Runner(
             self._database,
             self._held,
-            models,
+            self._models,
             self._stream,
             self._settler,
             self._watch,
@@ -116,7 +116,8 @@ class WorkerProcess:
         self._sending = Loop("webhooks", sender.step, poll_seconds=settings.poll_seconds)
 
     def start(self) -> None:
-        """Start every thread."""
+        """Start every thread, once the models are warm."""
+        self._models.warm_up()
         for thread in (self._settler, self._heartbeat, self._control, self._watch, self._presence):
             thread.start()
         self._presence.wait_until_tried(PRESENCE_SECONDS)

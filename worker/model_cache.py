@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+import structlog
 import torch
 
 from jobs.cards import CardShelf
@@ -14,9 +15,12 @@ from jobs.errors import AccessDenied, ImageRejected, JobsError, ObjectMissing, S
 from jobs.locations import Location
 from jobs.recipes import Recipe
 from jobs.storage import Storages
-from worker.checkpoints import build, read_checkpoint
+from worker.batching import BUCKET_PX
+from worker.checkpoints import Checkpoint, build, read_checkpoint
 from worker.images import PictureLimits, decode
-from worker.pipelines.base import Pipeline
+from worker.pipelines.base import Batch, Pipeline
+
+log = structlog.get_logger(__name__)
 
 STYLES = 64  # encoded styles kept; each is a short vector
 
@@ -107,6 +111,23 @@ class ModelCache:
                 self._prepared.popitem(last=False)
         return prepared
 
+    def warm_up(self) -> None:
+        """Load the models of the shelf, as far as the budget goes, and run each once: no job's first picture waits for
+        weights to be read or kernels to be chosen. One that cannot be loaded is left to the jobs that ask for it.
+        """
+        for name in self._shelf.cards:
+            try:
+                checkpoint = read_checkpoint(self._shelf, name)
+                if checkpoint.bytes + self._loaded_bytes() > self._memory_bytes:
+                    continue
+                pipeline = self._add(name, checkpoint)
+                with self.loading, torch.inference_mode():
+                    blank = torch.zeros((3, BUCKET_PX, BUCKET_PX), dtype=torch.uint8, device=self.device)
+                    batch = Batch(images=blank[None], sizes=[(BUCKET_PX, BUCKET_PX)])
+                    pipeline.run(batch, pipeline.encode_style([blank]), self._shelf.get(name).complete({}))
+            except Exception:  # a model may raise anything
+                log.exception("warm_up_failed", model=name)
+
     def evict(self, fingerprint: str) -> bool:
         """Let go of every model but that of a recipe. Return whether there were any."""
         with self._lock:
@@ -133,6 +154,9 @@ class ModelCache:
                 return self._models[name].pipeline
         checkpoint = read_checkpoint(self._shelf, name)
         self._make_room(checkpoint.bytes)
+        return self._add(name, checkpoint)
+
+    def _add(self, name: str, checkpoint: Checkpoint) -> Pipeline:
         with self.loading:
             pipeline = build(checkpoint, self.device)
         with self._lock:
@@ -141,10 +165,11 @@ class ModelCache:
 
     def _make_room(self, wanted_bytes: int) -> None:
         with self._lock:
-            while (
-                self._models and wanted_bytes + sum(model.bytes for model in self._models.values()) > self._memory_bytes
-            ):
+            while self._models and wanted_bytes + self._loaded_bytes() > self._memory_bytes:
                 self._drop(next(iter(self._models)))
+
+    def _loaded_bytes(self) -> int:
+        return sum(model.bytes for model in self._models.values())
 
     def _drop(self, name: str) -> None:
         """Forget a model and what was prepared for it. Works under way keep theirs until they are done."""

@@ -96,6 +96,16 @@ def test_all_but_the_model_of_a_recipe_can_be_evicted(shelf: CardShelf, referenc
     assert not models.evict("of second")
 
 
+def test_a_warm_cache_holds_what_fits_and_a_damaged_model_spoils_nothing(shelf: CardShelf) -> None:
+    (shelf.folder / "first" / "weights.safetensors").write_bytes(b"damaged")
+    models = cache(shelf, 10 * WEIGHTS_BYTES)
+    models.warm_up()
+    assert models.names == ["second", "third"]
+    small = cache(shelf, WEIGHTS_BYTES)
+    small.warm_up()
+    assert small.names == ["second"]
+
+
 def test_no_model_is_built_while_another_runs(shelf: CardShelf, reference: str) -> None:
     models = cache(shelf, 10 * WEIGHTS_BYTES)
     loading = threading.Thread(target=models.prepare, args=(claim("first", reference),), daemon=True)
