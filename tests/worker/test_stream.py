@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -277,6 +278,29 @@ def test_a_picture_that_a_batch_cannot_be_made_of_fails_alone(bench: Bench, monk
     reasons = {number: row.error_code for number, row in bench.results(claim).items() if row.error_code}
     assert reasons == {5: "out_of_memory"}
     assert bench.outputs() == expected
+
+
+@pytest.mark.parametrize("stage", ["read", "decode", "encode", "write"])
+def test_a_stage_that_breaks_on_a_picture_costs_that_picture_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    expected = calm_outputs(bench)
+    whole = getattr(Stages, stage)
+
+    def breaks(stages: Stages, work: Work) -> None:
+        if work.item.item_no == 5:
+            raise ZeroDivisionError("nobody thought of this")
+        whole(stages, work)
+
+    monkeypatch.setattr(Stages, stage, breaks)
+    broken = Bench(bench.database, bench.folder)
+    claim = broken.claim()
+    shutil.rmtree(bench.folder / "out")
+    broken.run(claim, Invert())
+    failed = {number: row for number, row in broken.results(claim).items() if row.state is ItemState.FAILED}
+    assert list(failed) == [5]
+    assert f"{stage} failed: ZeroDivisionError('nobody thought of this')" in str(failed[5].error_message)
+    assert bench.outputs() == {number: data for number, data in expected.items() if number != 5}
 
 
 def test_a_picture_that_the_model_fails_on_costs_nobody_else(bench: Bench) -> None:
