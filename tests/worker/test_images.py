@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from jobs.errors import ErrorCode, ImageRejected
 from tests.worker import picture_files as files
@@ -279,6 +280,50 @@ def test_a_jpeg_that_lost_its_last_few_bytes_is_refused_or_whole(options: dict[s
             assert (decode(whole[:-lost], LIMITS).pixels == decode(whole, LIMITS).pixels).all(), f"{lost} bytes short"
 
 
+# The short ways ---------------------------------------------------------------------------------------------
+
+
+def outcome(data: bytes) -> tuple[object, ...]:
+    """Everything that decoding says of a file."""
+    try:
+        picture = decode(data, PictureLimits(max_pixels=1_000_000))
+    except ImageRejected as refused:
+        return refused.code, str(refused)
+    alpha = None if picture.alpha is None else picture.alpha.tobytes()
+    return picture.pixels.shape, picture.pixels.tobytes(), alpha, picture.source_format
+
+
+def by_the_long_way(data: bytes) -> tuple[object, ...]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("worker.images.jpeg._decode_if_flawless", lambda _data: None)
+        patch.setattr("worker.images.png.unpacked", lambda _packed, _size: None)
+        return outcome(data)
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"optimize": True}])
+def test_libjpeg_gives_the_same_pixels_straight_and_by_way_of_pillow(subsampling: str, options: dict[str, Any]) -> None:
+    random = np.random.default_rng(1)
+    for width, height in ((64, 48), (101, 77), (1, 1), (17, 3)):
+        picture = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        data = files.saved(picture, "JPEG", quality=88, subsampling=subsampling, **options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(JpegImageFile, "load", None)  # the short way is the one that is taken
+            straight = outcome(data)
+        assert straight == by_the_long_way(data)
+
+
+@settings(max_examples=400, deadline=None)
+@given(name=st.sampled_from(sorted(name for name in EACH if "jpeg" in name or "png" in name)), data=st.data())
+def test_damaged_files_end_by_the_short_way_as_by_the_long_one(name: str, data: st.DataObject) -> None:
+    whole = bytearray(EACH[name])
+    for _ in range(data.draw(st.integers(0, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    kept = data.draw(st.one_of(st.just(len(whole)), st.integers(0, len(whole))))
+    damaged = bytes(whole[:kept]) + data.draw(st.sampled_from((b"", b"\xff\xd9", b"junk", b"\xff\xd0\xff\xd9")))
+    assert outcome(damaged) == by_the_long_way(damaged)
+
+
 # Refused by what they are -----------------------------------------------------------------------------------
 
 
@@ -431,6 +476,29 @@ def test_what_is_written_reads_back(form: OutputFormat) -> None:
     else:
         assert picture.alpha is not None
         assert np.abs(picture.alpha.astype(int) - files.ramp(200, 150)).max() <= (3 if form is OutputFormat.AVIF else 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    shape=st.tuples(st.sampled_from((1, 2, 255, 256, 257, 600)), st.integers(1, 9), st.sampled_from((3, 4))),
+    step=st.integers(1, 90),
+)
+def test_a_png_holds_exactly_the_pixels_that_were_given(shape: tuple[int, int, int], step: int) -> None:
+    pixels = (np.arange(np.prod(shape)) * step % 251).astype(np.uint8).reshape(shape)
+    alpha = np.ascontiguousarray(pixels[..., 3]) if shape[2] == 4 else None
+    data = encode(pixels[..., :3], alpha, format=OutputFormat.PNG, quality=1)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (np.asarray(image) == pixels).all()
+        image.close()
+    picture = decode(data, PictureLimits(max_ratio=1000))
+    assert (picture.pixels == pixels[..., :3]).all()
+
+
+def test_a_png_is_smaller_than_pillows_at_its_own_level() -> None:
+    noise = np.random.default_rng(5).normal(0, 2, (300, 400, 1))
+    grainy = np.clip(files.scene(400, 300) + noise, 0, 255).astype(np.uint8)
+    ours = encode(grainy, None, format=OutputFormat.PNG, quality=1)
+    assert len(ours) < len(files.saved(grainy, "PNG"))
 
 
 @pytest.mark.parametrize("form", OutputFormat)

@@ -39,17 +39,27 @@ def split_alpha(image: Image.Image, opened: Opened) -> tuple[Image.Image, Image.
     return image, None
 
 
+def is_srgb(profile: bytes | None) -> bool:
+    """Whether `to_srgb` leaves RGB of this profile as it is."""
+    return _way(profile, "RGB") is None
+
+
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return the picture in mode RGB, sRGB-encoded; a profile broken or of another space is ignored."""
     if profile and image.mode == "L" and profile[16:20] == _SPACES["RGB"]:
         image = image.convert("RGB")
-    transform = _transform(profile, image.mode) if profile and len(profile) <= _MAX_PROFILE_BYTES else None
+    transform = _way(profile, image.mode)
     if transform is not None:
         try:
             return transform.apply(image)
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass  # a profile that cannot be applied is no reason to lose the picture
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _way(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The way from a profile to sRGB, None where colours stay as they are."""
+    return _transform(profile, mode) if profile and len(profile) <= _MAX_PROFILE_BYTES else None
 
 
 @lru_cache(maxsize=16)  # a catalogue has a few profiles; at most 64 MB of them are kept

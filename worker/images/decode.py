@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from jobs.errors import ErrorCode, ImageRejected
-from worker.images.colour import split_alpha, to_srgb
+from worker.images.colour import is_srgb, split_alpha, to_srgb
 from worker.images.jpeg import open_jpeg
 from worker.images.limits import PictureLimits, check_bytes, check_size
 from worker.images.opened import Opened
@@ -95,18 +95,14 @@ def decode(data: bytes, limits: PictureLimits) -> Picture:
     """
     opened = _open(data, limits)
     with _one_reason(opened.format):
-        colours, alpha = _upright(opened, None)
-        if opened.width * opened.height != colours.width * colours.height:
+        pixels, alpha = _pixels(opened)
+        height, width, _ = pixels.shape
+        if opened.width * opened.height != width * height:
             raise ImageRejected(
                 ErrorCode.CORRUPT_IMAGE,
-                f"the header declares {opened.width} x {opened.height} px, "
-                f"the pixels are {colours.width} x {colours.height}",
+                f"the header declares {opened.width} x {opened.height} px, the pixels are {width} x {height}",
             )
-        return Picture(
-            pixels=_array(colours),
-            alpha=None if alpha is None else _array(alpha),
-            source_format=opened.format,
-        )
+        return Picture(pixels=pixels, alpha=alpha, source_format=opened.format)
 
 
 def thumbnail(
@@ -126,11 +122,11 @@ def thumbnail(
     else:
         opened = _open(source, limits or PictureLimits())
         with _one_reason(opened.format):
-            colours, alpha = _upright(opened, side_px)
+            colours, alpha = _upright(opened.load(side_px), opened)
     if alpha is not None:
         colours = over(colours, alpha, background)
     colours.thumbnail((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return _array(colours)
+    return as_array(colours)
 
 
 def over(colours: Image.Image, alpha: Image.Image, background: tuple[int, int, int]) -> Image.Image:
@@ -147,9 +143,19 @@ def _open(data: bytes, limits: PictureLimits) -> Opened:
         return opened
 
 
-def _upright(opened: Opened, enough_px: int | None) -> tuple[Image.Image, Image.Image | None]:
-    """Load, convert and turn: sRGB colours and alpha, as the picture is meant to be seen."""
-    colours, alpha = split_alpha(opened.load(enough_px), opened)
+def _pixels(opened: Opened) -> tuple[Pixels, Pixels | None]:
+    """Load what the picture holds, as arrays; the shorter way where there is nothing to convert or to turn."""
+    pixels = opened.pixels()
+    if pixels is not None and opened.orientation not in _UPRIGHT and is_srgb(opened.icc):
+        return pixels, None
+    image = opened.load(None) if pixels is None else Image.fromarray(pixels)
+    colours, alpha = _upright(image, opened)
+    return as_array(colours), None if alpha is None else as_array(alpha)
+
+
+def _upright(image: Image.Image, opened: Opened) -> tuple[Image.Image, Image.Image | None]:
+    """Convert and turn what was loaded: sRGB colours and alpha, as the picture is meant to be seen."""
+    colours, alpha = split_alpha(image, opened)
     colours = to_srgb(colours, opened.icc)
     turn = _UPRIGHT.get(opened.orientation)
     if turn is None:
@@ -157,7 +163,7 @@ def _upright(opened: Opened, enough_px: int | None) -> tuple[Image.Image, Image.
     return colours.transpose(turn), None if alpha is None else alpha.transpose(turn)
 
 
-def _array(image: Image.Image) -> Pixels:
+def as_array(image: Image.Image) -> Pixels:
     """Copy a picture of mode RGB or L into a writable array, in strips: copying it whole is slower."""
     shape = (image.height, image.width, 3) if image.mode == "RGB" else (image.height, image.width)
     array = np.empty(shape, dtype=np.uint8)

@@ -16,7 +16,7 @@ class PictureLimits:
     """The limits of one picture. Each is inclusive."""
 
     max_bytes: int = 100_000_000  # of the file
-    max_pixels: int = 50_000_000  # width × height; a decoder's worst moment is 18 bytes per pixel (WebP)
+    max_pixels: int = 50_000_000  # width × height; a decoder's worst moment is 22 bytes per pixel (WebP)
     max_side_px: int = 16_383  # WebP holds no more: what is accepted can be written in every output format
     max_ratio: float = 100.0  # longer ÷ shorter side; chosen: banners reach 20, decompression bombs thousands
 

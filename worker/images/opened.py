@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 _ORIENTATION_TAG = 0x0112
@@ -21,6 +22,9 @@ class Opened:
     width: int  # as stored, before orientation
     height: int
     load: Callable[[int | None], Image.Image]  # a side in px that suffices (JPEG only), or None → all pixels
+    # What `load` would give, as RGB [H, W, 3] and faster; None where there is no such way, or where a doubt about the
+    # file is left for `load` to judge.
+    pixels: Callable[[], npt.NDArray[np.uint8] | None] = lambda: None
     orientation: int = 1  # EXIF's 1 to 8, still to be applied
     icc: bytes | None = None
     colour_key: tuple[int, ...] | None = None  # the one 8-bit colour that means transparent, per channel

@@ -10,13 +10,15 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from jobs.errors import ErrorCode, ImageRejected
+from worker.images.deflated import unpacked
 from worker.images.opened import Opened, exif_orientation, high_byte
 
 _MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -161,6 +163,10 @@ def _header(chunks: _Chunks) -> _Header:
 
 def _load(chunks: _Chunks, header: _Header) -> Image.Image:
     """Decode the pixels, and make sure that all of them were there."""
+    whole = None if header.depth > 8 else unpacked(chunks.idat, header.raw_bytes())  # 16 bits would take too much room
+    if whole is not None:
+        with suppress(OSError, SyntaxError):  # damaged before it was packed: judged below
+            return _decode(whole, chunks, header)
     try:
         image = _decode(chunks.idat, chunks, header)
     except (OSError, SyntaxError) as error:
@@ -174,13 +180,13 @@ def _load(chunks: _Chunks, header: _Header) -> Image.Image:
     return high_byte(image) if header.colour == _GREY and header.depth == 16 else image
 
 
-def _decode(idat: list[memoryview], chunks: _Chunks, header: _Header) -> Image.Image:
+def _decode(idat: Sequence[memoryview], chunks: _Chunks, header: _Header) -> Image.Image:
     image = PngImageFile(io.BytesIO(_rebuilt(idat, chunks, header)))
     image.load()
     return image
 
 
-def _rebuilt(idat: list[memoryview], chunks: _Chunks, header: _Header) -> bytes:
+def _rebuilt(idat: Sequence[memoryview], chunks: _Chunks, header: _Header) -> bytes:
     """The same PNG without metadata, its pixels in one chunk."""
     parts = [_MAGIC, _chunk(b"IHDR", chunks.kept[b"IHDR"])]
     if header.colour == _PALETTE:
