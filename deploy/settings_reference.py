@@ -91,6 +91,7 @@ def _kind(annotation: Any) -> str:
         str: "text",
         str | None: "text",
         int: "whole number",
+        int | None: "whole number",
         float: "number",
         bool: "`true`, `false`",
         Path: "path",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
 import uuid
@@ -20,6 +19,7 @@ from jobs.maintenance import expire_jobs, start_finishing, waiting_queues
 from jobs.retention import drop_messages
 from jobs.storage import Storages
 from jobs.tenants import tenant_of_job
+from worker.cores import cores
 from worker.device import resolve
 from worker.hanging import end_hung
 from worker.heartbeat import Control, Heartbeat
@@ -65,7 +65,7 @@ class WorkerProcess:
         self._maintained_at = 0.0
         self._stopping = threading.Event()
         self._job_lease: JobLease | None = None
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # the other half decodes and encodes
+        torch.set_num_threads(max(1, cores() // 2))  # decoding and encoding want their part
         self._presence = Presence(
             self._database,
             self.worker_id,

@@ -22,7 +22,9 @@ class WorkerSettings(Settings):
     )
     batch_size: int = Field(8, ge=1, le=256, description="Most pictures in one forward pass.")
     read_threads: int = Field(8, ge=1, le=128, description="Concurrent reads from storage.")
-    codec_threads: int = Field(2, ge=1, le=128, description="Threads that decode, and as many that encode.")
+    codec_threads: int | None = Field(
+        None, ge=1, le=128, description="Threads that decode, and as many that encode; one a core if unset."
+    )
     write_threads: int = Field(8, ge=1, le=128, description="Concurrent writes to storage.")
     memory_mb: int = Field(2048, ge=256, description="Budget for decoded pictures between the stages, in MiB.")
     model_memory_mb: int = Field(

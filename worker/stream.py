@@ -16,6 +16,7 @@ import structlog
 from jobs.claims import ClaimedItem
 from jobs.errors import JobsError, OutOfMemory, StorageError
 from worker.batching import Batcher, BatchSizes, bucket_of
+from worker.cores import cores
 from worker.held import HeldLease
 from worker.model_cache import ModelCache, Prepared
 from worker.model_stage import ModelStage
@@ -63,7 +64,7 @@ class Stream:
             evict=models.evict,
             send_on=self._to_encode.put,
         )
-        codecs = settings.codec_threads
+        codecs = settings.codec_threads or cores()  # all of them let others run, and wait for work most of the time
         self._start("read", settings.read_threads, self._to_read, self._to_decode, stages.read, _may_start)
         self._start("decode", codecs, self._to_decode, self._to_batch, stages.decode, _may_start)
         Vital("batch", self._batch).start()
