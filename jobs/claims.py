@@ -12,7 +12,7 @@ import contextlib
 import datetime
 import itertools
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,7 @@ class Claim:
     postponed_count: int  # times that it was given back because storage did not answer
     recipe: Recipe
     recipe_fingerprint: str
+    job_created_at: datetime.datetime
     references: tuple[str, ...]  # URLs of the style's pictures
     output_url: str
     items: tuple[ClaimedItem, ...]
@@ -67,6 +68,7 @@ def claim(
     lease_seconds: float,
     presence_key: int | None = None,
     at_most: int = 1,
+    besides: Collection[uuid.UUID] = (),
 ) -> list[Claim]:
     """Lease the shards that should run next, of one job; none where there are none.
 
@@ -77,6 +79,7 @@ def claim(
     `presence_key`: of the advisory lock that lives as long as the worker's connection, if it has one.
     `at_most`: more than one shard comes only of a tenant that has no rival and no limit, and only of those that nobody
     has tried before: what is suspect runs with nothing else in flight.
+    `besides`: jobs of which this worker can do no more now, whoever's turn it is.
     """
     moment = now(session)
     asking = Asking(
@@ -96,6 +99,8 @@ def claim(
             if rescued is not None:
                 return [rescued]
     for candidate in candidates(session, asking):
+        if candidate.job.id in besides:
+            continue
         with contextlib.suppress(_PassedOver), session.begin_nested() if candidate.locks else contextlib.nullcontext():
             return _take(session, asking, candidate)
     return []
@@ -213,6 +218,7 @@ def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_
             postponed_count=shard.postponed_count,
             recipe=recipe,
             recipe_fingerprint=job.recipe_fingerprint,
+            job_created_at=job.created_at,
             references=references,
             output_url=job.output_url,
             items=items,

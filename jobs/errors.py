@@ -12,7 +12,8 @@ JobsError
 ├── StorageError            storage did not answer; worth another try
 │   ├── ObjectMissing       permanent, the item's own fault
 │   ├── AccessDenied        permanent, the item's own fault
-│   └── ObjectTooLarge      permanent, the item's own fault
+│   ├── ObjectTooLarge      permanent, the item's own fault
+│   └── Superseded          a later job has written this output; the earlier one must not
 ├── ImageRejected           a picture that breaks the contract; permanent, costs one item
 ├── CheckpointMismatch      weights are not the ones that the card names
 └── OutOfMemory             the device could not hold the batch
@@ -42,6 +43,7 @@ class ErrorCode(StrEnum):
     OBJECT_MISSING = "object_missing"
     ACCESS_DENIED = "access_denied"
     STORAGE_UNAVAILABLE = "storage_unavailable"
+    SUPERSEDED = "superseded"  # a later job wrote to the same key meanwhile
     OUT_OF_MEMORY = "out_of_memory"
     MODEL_FAILED = "model_failed"
     WORKER_CRASHED = "worker_crashed"
@@ -158,6 +160,13 @@ class ObjectTooLarge(StorageError):
     """The object has more bytes than the limit."""
 
     code = ErrorCode.TOO_LARGE
+    retryable = False
+
+
+class Superseded(StorageError):
+    """A later job has written to this key: what an earlier one made must not replace it."""
+
+    code = ErrorCode.SUPERSEDED
     retryable = False
 
 

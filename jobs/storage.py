@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from types_boto3_s3.client import S3Client
-
     from jobs.locations import Location
+    from jobs.s3_client import S3Server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +50,12 @@ class Storage(Protocol):
         Raises ObjectMissing if there is no such object.
         """
 
-    def write(self, key: str, data: bytes, *, media_type: str) -> None:
-        """Store an object, replacing what was there: readers see the old bytes or the new, never a part."""
+    def write(self, key: str, data: bytes, *, media_type: str, order: str | None = None) -> None:
+        """Store an object, replacing what was there: readers see the old bytes or the new, never a part.
+
+        Of writers that give an order, as text that sorts, the later one's object stays: the earlier one raises
+        Superseded. Only S3 keeps to that, where the server knows conditional writes; a folder takes what comes last.
+        """
 
     def upload(self, key: str, path: Path, *, media_type: str) -> None:
         """Store a local file of any size as `write` would, in flat memory."""
@@ -85,7 +88,7 @@ class Storages:
         self._region = s3_region
         self._max_connections = max_connections
         self._s3_lock = threading.Lock()
-        self._s3_client: S3Client | None = None
+        self._s3_server: S3Server | None = None
 
     def at(self, location: Location) -> Storage:
         """The storage that reaches `location.folder` and what lies below it, and nothing else."""
@@ -101,19 +104,17 @@ class Storages:
     def close(self) -> None:
         """Close the connections; storages given out before stop working."""
         with self._s3_lock:
-            if self._s3_client is not None:
-                self._s3_client.close()
-                self._s3_client = None
+            if self._s3_server is not None:
+                self._s3_server.client.close()
+                self._s3_server = None
 
-    def _s3(self) -> S3Client:
+    def _s3(self) -> S3Server:
         # Building a client is not safe from several threads; using it is.
         with self._s3_lock:
-            if self._s3_client is None:
-                from jobs.storage_s3 import make_client
+            if self._s3_server is None:
+                from jobs.s3_client import S3Server
 
-                self._s3_client = make_client(
-                    endpoint_url=self._endpoint_url,
-                    region=self._region,
-                    max_connections=self._max_connections,
+                self._s3_server = S3Server(
+                    endpoint_url=self._endpoint_url, region=self._region, max_connections=self._max_connections
                 )
-            return self._s3_client
+            return self._s3_server

@@ -60,7 +60,7 @@ class FolderStorage:
         with io.BufferedReader(self._opened(key), COPY_BYTES) as stream:
             yield stream
 
-    def write(self, key: str, data: bytes, *, media_type: str) -> None:
+    def write(self, key: str, data: bytes, *, media_type: str, order: str | None = None) -> None:
         with self._replacing(key) as file:
             file.write(data)
 

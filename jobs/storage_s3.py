@@ -1,7 +1,7 @@
 """Storage in S3, or in a server that speaks its protocol, through one boto3 client.
 
-Credentials come from boto's default chain (environment, profile, web identity, instance). Checksums are
-boto's default: sent where the operation knows one, checked where the answer carries one.
+Credentials come from boto's default chain (environment, profile, web identity, instance). `jobs.s3_client` has the
+client, `jobs.s3_digests` tells what an answer says about the bytes that should have come.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import boto3
 import urllib3.exceptions
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    FlexibleChecksumError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
 )
 
-from jobs.errors import AccessDenied, ObjectMissing, ObjectTooLarge, StorageError
+from jobs.errors import AccessDenied, ObjectMissing, ObjectTooLarge, StorageError, Superseded
+from jobs.s3_digests import crc32_of, md5_of, promised_md5, tag_md5
 from jobs.storage import ObjectInfo
 
 if TYPE_CHECKING:
@@ -31,47 +31,50 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from botocore.response import StreamingBody
-    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
     from typing_extensions import Buffer
 
-CONNECT_SECONDS = 5
-READ_SECONDS = 15  # between two packets; a connection that died without a word is found dead after this long
+    from jobs.s3_client import S3Server
+
 OBJECT_SECONDS = 120  # to read a whole object of limited size; a server that crawls counts as one that does not answer
 CHUNK_BYTES = 64 << 10  # read between two looks at the clock
-ATTEMPTS = 3  # chosen: enough for a hiccup; what lasts longer is for the caller, who knows how long to wait
 RANGE_BYTES = 8 << 20  # of a stream, fetched by one request
 PAGE_KEYS = 1000  # of a list; the most that S3 gives
 PART_BYTES = 16 << 20  # of a large upload
 UPLOAD_THREADS = 4
 
 DENIED_STATUSES = {401, 403}
+CONDITION_FAILED = {409, 412}  # 409: somebody else writes it at this moment
+NOT_IMPLEMENTED = 501
+WRITES = 4  # of one object: a second is needed where there was one before, more only in a race
+ORDER = "restyle-order"  # metadata of outputs: who may replace them
 CLOCK_IS_WRONG = "RequestTimeTooSkewed"  # answered with 403, but it is this machine's fault and passes
-
-
-def make_client(*, endpoint_url: str | None, region: str | None, max_connections: int) -> S3Client:
-    """Build the client that all threads of a process share."""
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        max_pool_connections=max_connections,
-        tcp_keepalive=True,
-    )
-    client: S3Client = boto3.session.Session().client(
-        "s3", endpoint_url=endpoint_url, region_name=region, config=config
-    )
-    return client
 
 
 class S3Storage:
     """The objects of one bucket whose keys start with `folder`: a Storage."""
 
-    def __init__(self, client: S3Client, bucket: str, folder: str) -> None:
-        self._client = client
+    def __init__(self, server: S3Server, bucket: str, folder: str) -> None:
+        self._client = server.client
+        self._habits = server.habits(bucket)
         self._bucket = bucket
         self._folder = folder  # "" or ends with a slash
 
     def read(self, key: str, *, max_bytes: int) -> bytes:
+        data, md5 = self._get(key, max_bytes)
+        if md5 is None or not self._habits.etags_are_md5 or md5_of(data) == md5:
+            return data
+        # Damaged on the way, or a server whose tags only look like digests. Nothing is damaged twice in the same way.
+        again, md5 = self._get(key, max_bytes)
+        if md5_of(again) == md5:
+            return again
+        if again != data:
+            raise StorageError(f"{key!r} in bucket {self._bucket!r} arrives damaged")
+        self._habits.etags_are_md5 = False
+        return data
+
+    def _get(self, key: str, max_bytes: int) -> tuple[bytes, str | None]:
+        """Return an object, and the MD5 that it should have, where that is all that its bytes can be checked by."""
         with self._call(key):
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with contextlib.closing(answer["Body"]) as body:
@@ -79,16 +82,67 @@ class S3Storage:
                 data = b"" if size > max_bytes else _read_in_time(body, max_bytes + 1)
         if max(size, len(data)) > max_bytes:
             raise ObjectTooLarge(f"{key!r} has {max(size, len(data))} bytes; the limit is {max_bytes}")
-        return data
+        return data, promised_md5(answer)
 
     @contextlib.contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
         with io.BufferedReader(_Ranges(self, self.stat(key)), RANGE_BYTES) as stream:
             yield stream
 
-    def write(self, key: str, data: bytes, *, media_type: str) -> None:
-        with self._call(key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=media_type)
+    def write(self, key: str, data: bytes, *, media_type: str, order: str | None = None) -> None:
+        if order is None or not self._habits.conditional:
+            with self._call(key):
+                self._put(key, data, media_type)
+            return
+        replaced = None
+        for _ in range(WRITES):
+            with self._call(key):
+                if self._put_if(key, data, media_type, order, replaced):
+                    return
+                found = self._found(key)
+            if found is not None:
+                theirs = found["Metadata"].get(ORDER, "")
+                if theirs > order:
+                    raise Superseded(f"{key!r} was written by a later job meanwhile")
+                if theirs == order and tag_md5(found) == md5_of(data):
+                    return  # an earlier attempt's, or our own, whose answer was lost
+            replaced = None if found is None else found["ETag"]
+        raise StorageError(f"{key!r} in bucket {self._bucket!r} changes whenever it is to be written")
+
+    def _put(self, key: str, data: bytes, media_type: str, **more: Any) -> None:
+        # As a header, which every server takes or ignores; boto's own way is a trailer, that some refuse.
+        answer = self._client.put_object(
+            Bucket=self._bucket, Key=key, Body=data, ContentType=media_type, ChecksumCRC32=crc32_of(data), **more
+        )
+        md5 = promised_md5(answer)
+        if md5 is None or not self._habits.etags_are_md5 or md5_of(data) == md5:
+            return
+        if self._get(key, len(data))[0] != data:
+            raise StorageError(f"{key!r} in bucket {self._bucket!r} was stored damaged")
+        self._habits.etags_are_md5 = False
+
+    def _put_if(self, key: str, data: bytes, media_type: str, order: str, replaced: str | None) -> bool:
+        """Store unless something else lies there than what was seen. Return whether it was stored."""
+        condition = {"IfNoneMatch": "*"} if replaced is None else {"IfMatch": replaced}
+        try:
+            self._put(key, data, media_type, Metadata={ORDER: order}, **condition)
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status in CONDITION_FAILED or (status == 404 and replaced and _code(error) != "NoSuchBucket"):
+                return False
+            if status != NOT_IMPLEMENTED:
+                raise
+            self._habits.conditional = False
+            self._put(key, data, media_type)
+        return True
+
+    def _found(self, key: str) -> HeadObjectOutputTypeDef | None:
+        try:
+            return self._client.head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
 
     def upload(self, key: str, path: Path, *, media_type: str) -> None:
         transfer = TransferConfig(
@@ -153,11 +207,13 @@ class S3Storage:
             ) from error
         except ParamValidationError as error:
             raise ObjectMissing(f"{key!r} in bucket {self._bucket!r} can be no object: {error}") from error
+        except FlexibleChecksumError as error:
+            raise StorageError(f"{key!r} in bucket {self._bucket!r} arrives damaged: {error}") from error
         except (BotoCoreError, urllib3.exceptions.HTTPError) as error:
             raise StorageError(f"storage did not answer for {key!r} in bucket {self._bucket!r}: {error}") from error
 
     def _error(self, key: str, error: ClientError) -> StorageError:
-        code = error.response["Error"]["Code"]
+        code = _code(error)
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         what = f"{key!r} in bucket {self._bucket!r}"
         if code == "NoSuchBucket":
@@ -169,6 +225,10 @@ class S3Storage:
         if status == 412:
             return StorageError(f"{what} changed while it was read")
         return StorageError(f"storage failed for {what}: {error}")
+
+
+def _code(error: ClientError) -> str:
+    return error.response["Error"]["Code"]
 
 
 def _read_in_time(body: StreamingBody, max_bytes: int) -> bytes:

@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 MAINTENANCE_SECONDS = 10.0
 PRESENCE_SECONDS = 2.0  # for the first claim to carry the presence; a later heartbeat writes it otherwise
+OTHER_CONNECTIONS = 8  # a style's pictures, planning, and a job's own files, of which a large one goes in four parts
 CALLS_SECONDS = 0.5  # longest wait, when stopping, for calls to webhooks; what is not answered is sent again
 STOP_SECONDS = 2.5  # to encode, write and settle what the device has done; what is not done then is given back
 GIVE_BACK_SECONDS = 1.0  # for the database to take it; then the leases expire
@@ -59,7 +60,12 @@ class WorkerProcess:
         self._settings = settings
         self._limits = PictureLimits()
         self._database = Database(settings.database_url.get_secret_value())
-        self._storages = Storages(s3_endpoint_url=settings.s3_endpoint_url, s3_region=settings.s3_region)
+        self._storages = Storages(
+            s3_endpoint_url=settings.s3_endpoint_url,
+            s3_region=settings.s3_region,
+            # The stream has twice as many threads as one bucket may keep busy: see Lanes.
+            max_connections=2 * (settings.read_threads + settings.write_threads) + OTHER_CONNECTIONS,
+        )
         self._doorbell = Doorbell(settings.broker_url.get_secret_value())
         self._held = HeldLeases()
         self._maintained_at = 0.0

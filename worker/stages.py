@@ -69,11 +69,15 @@ class Stages:
         work.written_bytes = len(data)
 
     def write(self, work: Work) -> None:
-        """Store the result. Repeated by a later attempt it writes the same bytes to the same key."""
+        """Store the result. Repeated by a later attempt it writes the same bytes to the same key.
+
+        It never takes the place of what a later job has written there, however long this worker slept.
+        """
         target = Location.parse(work.held.claim.output_url).child(work.item.output_key)
         storage = self._storages.at(target)
         media_type = work.prepared.recipe.format.media_type
-        _retrying(work, lambda: storage.write(target.key, work.data, media_type=media_type))
+        order = f"{work.held.claim.job_created_at:%Y%m%dT%H%M%S.%f}"
+        _retrying(work, lambda: storage.write(target.key, work.data, media_type=media_type, order=order))
         work.free()
 
 

@@ -156,8 +156,8 @@ def faulty() -> Iterator[Storage]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("jobs.storage_s3.ATTEMPTS", 1)
-            patch.setattr("jobs.storage_s3.READ_SECONDS", 2.0)  # every fault but two must be answered within it
+            patch.setattr("jobs.s3_client.ATTEMPTS", 1)
+            patch.setattr("jobs.s3_client.READ_SECONDS", 2.0)  # every fault but two must be answered within it
             storages = stack.enter_context(storages_for(f"http://127.0.0.1:{server.server_port}"))
         yield storages.at(Location.parse("s3://shop/"))
         server.hold.set()  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gc
 import json
 import shutil
@@ -57,6 +58,7 @@ def claim(model: str, reference: str) -> Claim:
         postponed_count=0,
         recipe=recipe,
         recipe_fingerprint=f"of {model}",
+        job_created_at=datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC),
         references=(reference,),
         output_url="file:///out/",
         items=(),

@@ -39,7 +39,7 @@ def database(sqlite_url: str) -> Iterator[Database]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.stages.STORAGE", Backoff(attempts=2, base_seconds=0.01, cap_seconds=0.02))
-    monkeypatch.setattr("jobs.storage_s3.ATTEMPTS", 1)
+    monkeypatch.setattr("jobs.s3_client.ATTEMPTS", 1)
 
 
 def postponing(monkeypatch: pytest.MonkeyPatch, *, attempts: int) -> None:

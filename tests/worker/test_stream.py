@@ -83,9 +83,9 @@ class Stuttering(FolderStorage):
         self._stutter(key)
         return super().read(key, max_bytes=max_bytes)
 
-    def write(self, key: str, data: bytes, *, media_type: str) -> None:
+    def write(self, key: str, data: bytes, *, media_type: str, order: str | None = None) -> None:
         self._stutter(key)
-        super().write(key, data, media_type=media_type)
+        super().write(key, data, media_type=media_type, order=order)
 
     def _stutter(self, key: str) -> None:
         self._calls[key] += 1
