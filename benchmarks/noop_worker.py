@@ -7,6 +7,7 @@ doorbells, claims, heartbeats, planning, settling, finishing are the worker's ow
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ class NoopStream:
     """Takes the place of `worker.stream.Stream`."""
 
     on_device = False  # nothing ever is
+    slow_jobs: frozenset[uuid.UUID] = frozenset()
 
     def __init__(self, *parts: Any) -> None:
         [self._settler] = [part for part in parts if isinstance(part, Settler)]

@@ -93,6 +93,7 @@ class Runner:
                 lease_seconds=self._lease_seconds,
                 presence_key=self._presence_key(),
                 at_most=self._at_most,
+                besides=self._stream.slow_jobs,
             )
         self._claim_seconds = time.monotonic() - started
         if not claimed:

@@ -7,8 +7,11 @@ enters the stream leaves it at the settler, once. The settler does not wait for 
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -18,6 +21,7 @@ from jobs.errors import JobsError, OutOfMemory, StorageError
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.cores import cores
 from worker.held import HeldLease
+from worker.lanes import Lanes
 from worker.model_cache import ModelCache, Prepared
 from worker.model_stage import ModelStage
 from worker.settings import WorkerSettings
@@ -32,6 +36,8 @@ log = structlog.get_logger(__name__)
 HUNGRY_SECONDS = 0.05  # that a picture waits for company while the device will soon have nothing to do
 LONGEST_SECONDS = 2.0  # that it waits while the device is busy with fuller batches
 LOOK_SECONDS = 0.02  # until it is noticed that the device has become hungry
+FULL_SECONDS = 0.1  # between two looks at whether a bucket gets on
+PATIENCE_SECONDS = 2.0  # in all while a shard is fed; chosen: on a busy machine a healthy bucket stands still for less
 BATCH_PIXELS = 16_000_000  # padded pixels in one forward pass
 
 WorkQueue = queue.Queue[Work]
@@ -45,12 +51,29 @@ class Stream:
     ) -> None:
         self._settler = settler
         self._watch = watch
+        self._slow: list[uuid.UUID] = []  # one entry for each shard that is fed aside
         self._limit_seconds = settings.item_seconds
-        self._to_read: WorkQueue = queue.Queue(maxsize=2 * settings.read_threads)
+        lock = threading.Lock()
+        # Twice as many threads as one bucket may keep busy: see Lanes.
+        self._to_write: Lanes[Work] = Lanes(
+            2 * settings.write_threads,
+            _output_bucket,
+            lock=lock,
+            in_vain=lambda work: not _has_more(work),
+            taken=lambda: self._to_read.look(),
+        )
+        self._to_read: Lanes[Work] = Lanes(
+            2 * settings.read_threads,
+            _buckets,
+            lock=lock,
+            waiting=2 * settings.read_threads,
+            # What is under way in the stream is bounded, so what waits for a bucket that takes nothing is, too.
+            may_go=lambda work: not self._to_write.crowded(work, 2 * settings.write_threads),
+            in_vain=lambda work: not _may_start(work),
+        )
         self._to_decode: WorkQueue = queue.Queue(maxsize=settings.read_threads)
         self._to_batch: WorkQueue = queue.Queue(maxsize=2 * settings.batch_size)
         self._to_encode: WorkQueue = queue.Queue(maxsize=2 * settings.batch_size)
-        self._to_write: WorkQueue = queue.Queue(maxsize=2 * settings.write_threads)
         sizes = BatchSizes(settings.batch_size)
         self._batcher: Batcher[Work] = Batcher(
             sizes=sizes, pixels=BATCH_PIXELS, hungry_seconds=HUNGRY_SECONDS, longest_seconds=LONGEST_SECONDS
@@ -65,23 +88,56 @@ class Stream:
             send_on=self._to_encode.put,
         )
         codecs = settings.codec_threads or cores()  # all of them let others run, and wait for work most of the time
-        self._start("read", settings.read_threads, self._to_read, self._to_decode, stages.read, _may_start)
+        self._start("read", 2 * settings.read_threads, self._to_read, self._to_decode, stages.read, _may_start)
         self._start("decode", codecs, self._to_decode, self._to_batch, stages.decode, _may_start)
         Vital("batch", self._batch).start()
         self._model.start()
         self._start("encode", codecs, self._to_encode, self._to_write, stages.encode, _may_go_on)
-        self._start("write", settings.write_threads, self._to_write, settler.inbox, stages.write, _may_go_on)
+        self._start("write", 2 * settings.write_threads, self._to_write, settler.inbox, stages.write, _may_go_on)
 
     def feed(self, held: HeldLease, prepared: Prepared, items: Sequence[ClaimedItem]) -> None:
-        """Send items of a shard on their way. Blocks while the stream is full, but only as long as they are wanted."""
-        for item in items:
+        """Send items of a shard on their way. Blocks while the stream is full, but only as long as they are wanted.
+
+        Where it is not the stream that is full, and only their bucket that does not get on, they are sent on by a
+        thread of their own: others would wait behind them. Nothing of that job need be claimed before it has ended.
+        """
+        patience = PATIENCE_SECONDS
+        for number, item in enumerate(items):
             work = Work(held=held, item=item, prepared=prepared)
             while held.wanted:
                 try:
-                    self._to_read.put(work, timeout=0.5)
+                    self._to_read.put(work, timeout=FULL_SECONDS)
                     break
                 except queue.Full:
-                    continue
+                    patience -= FULL_SECONDS if self._held_up(work) else 0.0
+                if patience <= 0:
+                    self._feed_aside(held, prepared, items[number:])
+                    return
+
+    @property
+    def slow_jobs(self) -> frozenset[uuid.UUID]:
+        """The jobs whose buckets do not get on here: who claims more of them lets other jobs wait."""
+        return frozenset(self._slow)
+
+    def _held_up(self, work: Work) -> bool:
+        """Whether threads are free and have nothing to read but what one bucket does not give or take."""
+        return self._to_decode.empty() and self._to_read.held_up(work)
+
+    def _feed_aside(self, held: HeldLease, prepared: Prepared, items: Sequence[ClaimedItem]) -> None:
+        job_id = held.lease.job_id
+        log.warning("bucket_held_up", job_id=str(job_id), shard_no=held.lease.shard_no, items=len(items))
+
+        def feed() -> None:
+            for item in items:
+                work = Work(held=held, item=item, prepared=prepared)
+                while held.wanted:
+                    with contextlib.suppress(queue.Full):
+                        self._to_read.put(work, timeout=FULL_SECONDS)
+                        break
+            self._slow.remove(job_id)
+
+        self._slow.append(job_id)
+        Vital(f"feed-aside-{held.lease.shard_no}", feed).start()
 
     @property
     def on_device(self) -> bool:
@@ -92,8 +148,8 @@ class Stream:
         self,
         name: str,
         threads: int,
-        inbox: WorkQueue,
-        outbox: WorkQueue,
+        inbox: WorkQueue | Lanes[Work],
+        outbox: WorkQueue | Lanes[Work],
         act: Callable[[Work], None],
         may_run: Callable[[Work], bool],
     ) -> None:
@@ -109,6 +165,8 @@ class Stream:
                     else:
                         work.drop()
                 outbox.put(work)
+                if isinstance(inbox, Lanes):
+                    inbox.done(work)
 
         for number in range(threads):
             Vital(f"{name}-{number}", run).start()
@@ -135,6 +193,23 @@ class Stream:
         full = self._batcher.add(work.prepared.fingerprint, bucket_of(*work.size), work, time.monotonic())
         if full is not None:
             self._model.inbox.put(full)
+
+
+def _output_bucket(work: Work) -> str:
+    return _bucket(work.held.claim.output_url)
+
+
+def _buckets(work: Work) -> tuple[str, str]:
+    return _bucket(work.item.source_url), _output_bucket(work)
+
+
+def _bucket(url: str) -> str:
+    """`s3://bucket`; of a URL that is none, something that has a lane of its own."""
+    return "/".join(url.split("/", 3)[:3])
+
+
+def _has_more(work: Work) -> bool:
+    return work.open and _may_go_on(work)
 
 
 def _may_start(work: Work) -> bool:
