@@ -1,7 +1,8 @@
-"""The end of a job: its output manifest, its errors file, its contact sheet, its outcome."""
+"""The end of a job: its output manifest, its errors file, its engines, its contact sheet, its outcome."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobs.database import Database, now, storable
+from jobs.engines import engine_facts
 from jobs.errors import LeaseLost, StorageError
 from jobs.expiry import expires_at
 from jobs.job_leases import LEASE_ATTEMPTS, JobLease, StepStopped, hold, kept
@@ -83,14 +85,23 @@ def _counts(session: Session, job_id: uuid.UUID) -> dict[ItemState, int]:
 def _write_files(
     database: Database, storages: Storages, lease: JobLease, job: JobRecord, folder: Path, draw_sheet: Sheet
 ) -> None:
+    engines: set[str] = set()
     with (folder / "manifest.jsonl").open("wb") as manifest, (folder / "errors.jsonl").open("wb") as errors:
         for line in _lines(database, lease, job):
             manifest.write(encode_line(line))
+            engines |= {line["engine"]} - {None}
             if line["state"] in ERROR_STATES:
                 errors.write(error_line(line))
         for notes in bad_row_lines(database, job.id):
             errors.write(notes)
-    media_types = {"manifest.jsonl": "application/x-ndjson", "errors.jsonl": "application/x-ndjson"}
+    with database.reading() as session:
+        facts = engine_facts(session, engines)
+    (folder / "engines.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    media_types = {
+        "manifest.jsonl": "application/x-ndjson",
+        "errors.jsonl": "application/x-ndjson",
+        "engines.json": "application/json",
+    }
     try:
         media_types |= draw_sheet(job, folder)
     except Exception:  # a picture of the job must not keep the job from ending

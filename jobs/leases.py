@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Float,
     Integer,
     Uuid,
     and_,
@@ -67,6 +68,9 @@ class ItemResult:
     width: int | None = None
     height: int | None = None
     milliseconds: dict[str, float] | None = None
+    device_seconds: float | None = None  # None: no device had it
+    cost: float | None = None  # None: as above, or nobody knows what the device costs
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,11 +242,16 @@ def _held_by(
 
 def _parameters(settlement: Settlement) -> dict[str, Any]:
     lease, added = settlement.lease, Counter(result.state for result in settlement.results)
+    on_device = [result for result in settlement.results if result.device_seconds is not None]
+    costs = [result.cost for result in on_device if result.cost is not None]
     return {
         "of_job": lease.job_id,
         "of_shard": lease.shard_no,
         "with_token": lease.token,
         "added": len(settlement.results),
+        "added_on_device": len(on_device),
+        "added_device_seconds": sum(result.device_seconds or 0.0 for result in on_device),
+        "added_cost": sum(costs) if len(costs) == len(on_device) else None,  # what is added to it becomes null
         **{f"added_{state.value}": added[state] for state in SETTLED},
     }
 
@@ -261,6 +270,9 @@ def _result_row(lease: Lease, result: ItemResult, moment: datetime.datetime) -> 
         "width": result.width,
         "height": result.height,
         "milliseconds": result.milliseconds,
+        "device_seconds": result.device_seconds,
+        "cost": result.cost,
+        "engine": result.engine,
         "attempt": lease.attempt,
         "worker_id": lease.worker_id,
         "settled_at": moment,
@@ -293,6 +305,11 @@ def _settling() -> ReturningUpdate[ShardState, datetime.datetime]:
             )
         )
         .values({count: count + bindparam(f"added_{state.value}", type_=Integer()) for state, count in counts.items()})
+        .values(
+            device_item_count=ShardRecord.device_item_count + bindparam("added_on_device", type_=Integer()),
+            device_seconds=ShardRecord.device_seconds + bindparam("added_device_seconds", type_=Float()),
+            cost=ShardRecord.cost + bindparam("added_cost", type_=Float()),
+        )
         .values(
             state=case((complete, ShardState.ENDED), else_=ShardState.LEASED),
             worker_id=case((complete, None), else_=ShardRecord.worker_id),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, false, func, select, text, union_all
+from sqlalchemy import ColumnElement, Row, Select, bindparam, case, false, func, select, text, union_all
 from sqlalchemy.orm import Session
 
 from jobs.database import clock
@@ -60,6 +60,10 @@ class JobStatus:
     job: JobRecord
     counts: Counts
     progress: Progress
+    device_seconds: float  # of what has settled
+    device_seconds_estimate: float | None  # of all of it; null until a device had an item and the total is known
+    cost: float | None  # of what has settled; null until a device had an item, or where its price is unknown
+    cost_estimate: float | None
 
     @property
     def tag(self) -> str:
@@ -181,13 +185,26 @@ def _statuses(ids: Select[uuid.UUID]) -> Select[*tuple[Any, ...]]:
     """Select the jobs of these ids, newest first, with the clock and their counts: of one snapshot, they add up."""
     chosen = ids.cte("chosen")
     sums = (
-        select(ShardRecord.job_id, *(func.sum(_count(state)).label(state.value) for state in SETTLED))
+        select(
+            ShardRecord.job_id,
+            *(func.sum(_count(state)).label(state.value) for state in SETTLED),
+            func.sum(ShardRecord.device_item_count).label("device_items"),
+            func.sum(ShardRecord.device_seconds).label("device_seconds"),
+            case((func.count() == func.count(ShardRecord.cost), func.sum(ShardRecord.cost))).label("cost"),
+        )
         .where(ShardRecord.job_id.in_(select(chosen.c.id)))
         .group_by(ShardRecord.job_id)
         .subquery()
     )
     return (
-        select(JobRecord, clock(), *(func.coalesce(sums.c[state.value], 0) for state in SETTLED))
+        select(
+            JobRecord,
+            clock(),
+            func.coalesce(sums.c.device_items, 0),
+            func.coalesce(sums.c.device_seconds, 0.0),
+            sums.c.cost,
+            *(func.coalesce(sums.c[state.value], 0) for state in SETTLED),
+        )
         .join(chosen, chosen.c.id == JobRecord.id)
         .outerjoin(sums, sums.c.job_id == JobRecord.id)
         .order_by(JobRecord.id.desc())
@@ -201,7 +218,7 @@ def _count(state: ItemState) -> ColumnElement[int]:
 
 
 def _status(row: Row[*tuple[Any, ...]]) -> JobStatus:
-    job, moment, *sums = row
+    job, moment, device_items, seconds, cost, *sums = row
     settled = dict(zip(SETTLED, map(int, sums), strict=True))
     counts = Counts(
         total=job.planned_item_count,
@@ -210,7 +227,33 @@ def _status(row: Row[*tuple[Any, ...]]) -> JobStatus:
         passed_over=job.passed_over_count,
         **{state.value: count for state, count in settled.items()},
     )
-    return JobStatus(job=job, counts=counts, progress=progress_of(job, counts, moment))
+    known = bool(device_items)
+    return JobStatus(
+        job=job,
+        counts=counts,
+        progress=progress_of(job, counts, moment),
+        device_seconds=shortened(seconds),
+        device_seconds_estimate=estimate_of(job, counts, seconds, device_items),
+        cost=shortened(cost) if known and cost is not None else None,
+        cost_estimate=None if cost is None else estimate_of(job, counts, cost, device_items),
+    )
+
+
+def estimate_of(job: JobRecord, counts: Counts, so_far: float, device_items: int) -> float | None:
+    """Say what all of a job will have taken, in the unit of `so_far`: that, and the mean for each pending item.
+
+    `device_items`: settled items that a device had, of which the mean is taken. None until there is one, and until
+    the total is known.
+    """
+    if not device_items or job.planned_at is None:
+        return None
+    left = 0 if job.state is JobState.CANCELLING else counts.pending
+    return shortened(so_far + left * so_far / device_items)
+
+
+def shortened(amount: float) -> float:
+    """Return an amount without the digits that only adding up gave it."""
+    return float(f"{amount:.9g}")
 
 
 def progress_of(job: JobRecord, counts: Counts, moment: datetime.datetime) -> Progress:

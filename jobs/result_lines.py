@@ -53,6 +53,9 @@ def line_of(job: JobRecord, item: ItemRecord, result: ResultRecord | None) -> Li
         "width": result.width if result else None,
         "height": result.height if result else None,
         "milliseconds": result.milliseconds if result else None,
+        "device_seconds": result.device_seconds if result else None,
+        "cost": result.cost if result else None,
+        "engine": result.engine if result else None,
         "attributes": item.attributes or {},
     }
 

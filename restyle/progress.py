@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -78,8 +79,24 @@ def note_of(job: Job) -> str:
         f"{rate:.3g} pictures/s" if rate else "",
         f"{duration(left)} left" if left is not None else "",
         f"{lost} failed" if lost else "",
+        *taken(job),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def taken(job: Job) -> list[str]:
+    """Return what the job has taken so far, and will in all, of devices and of money, as far as it is known."""
+    parts = []
+    if job["device_seconds"]:
+        parts.append("device time " + _of_all(job["device_seconds"], job["device_seconds_estimate"], duration))
+    if job["cost"] is not None:
+        parts.append("cost " + _of_all(job["cost"], job["cost_estimate"], "{:.3g}".format))
+    return parts
+
+
+def _of_all(so_far: float, in_all: float | None, say: Callable[[float], str]) -> str:
+    said, whole = say(so_far), None if in_all is None else say(in_all)
+    return said if whole in (None, said) else f"{said} of about {whole}"
 
 
 def duration(seconds: float) -> str:

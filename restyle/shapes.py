@@ -33,6 +33,7 @@ class Files(TypedDict):
 
     manifest: str
     errors: str
+    engines: str
     contact_sheet_html: str
     contact_sheet_png: str
 
@@ -59,6 +60,10 @@ class Job(TypedDict):
     planned: bool  # whether the source has been read to its end
     counts: Counts
     progress: Progress
+    device_seconds: float  # for which its settled items held a device
+    device_seconds_estimate: float | None  # of the whole job
+    cost: float | None  # so far; null where it is unknown
+    cost_estimate: float | None  # of the whole job
     files: Files | None  # null until the job has ended
     error: dict[str, Any] | None  # why the whole job failed: code, message, and rows for a bad manifest
     created_at: str
@@ -78,6 +83,9 @@ class Item(TypedDict):
     width: int | None
     height: int | None
     milliseconds: dict[str, float] | None
+    device_seconds: float | None  # null where no device had it
+    cost: float | None
+    engine: str | None  # digest of what computed it; its facts are in the job's file `engines`
     attributes: dict[str, Any] | None
 
 

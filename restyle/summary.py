@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from restyle.progress import settled
+from restyle.progress import settled, taken
 from restyle.shapes import Job
 
 COLOURS = {"succeeded": "green", "partial": "yellow", "failed": "red", "cancelled": "yellow", "expired": "yellow"}
@@ -44,6 +44,8 @@ def print_outcome(console: Console, job: Job) -> None:
     for name, count in shown_counts(job):
         table.add_row(str(count), name)
     console.print(table)
+    if parts := taken(job):
+        console.print(Text(" · ".join(parts)))
     if reason := job.get("pause_reason"):
         console.print(Text(reason["message"], style="yellow"))
     if job["error"]:

@@ -71,14 +71,20 @@ class WorkerProcess:
         self._maintained_at = 0.0
         self._stopping = threading.Event()
         self._job_lease: JobLease | None = None
-        torch.set_num_threads(max(1, cores() // 2))  # decoding and encoding want their part
+        # Decoding and encoding want their part.
+        torch.set_num_threads(settings.model_threads or max(1, cores() // 2))
         self._presence = Presence(
             self._database,
             self.worker_id,
             on_change=lambda: self._heartbeat.wake(),
             on_rescue=self._on_rescue,
         )
-        self._settler = Settler(self._database, self._held, on_job_complete=self._on_job_complete)
+        self._settler = Settler(
+            self._database,
+            self._held,
+            on_job_complete=self._on_job_complete,
+            device_hour_cost=settings.device_hour_cost,
+        )
         self._heartbeat = Heartbeat(
             self._database,
             self._held,

@@ -17,6 +17,7 @@ from jobs.recipes import Recipe
 from jobs.storage import Storages
 from worker.batching import BUCKET_PX
 from worker.checkpoints import Checkpoint, build, read_checkpoint
+from worker.engine import Engine, engine_of
 from worker.images import PictureLimits, decode
 from worker.pipelines.base import Batch, Pipeline
 
@@ -48,6 +49,7 @@ class Prepared:
     fingerprint: str
     pipeline: Pipeline
     style: torch.Tensor | None
+    engine: Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,13 @@ class ModelCache:
         pipeline = self._pipeline(claim.recipe.model)
         with self.loading:
             style = pipeline.encode_style(references)
-        prepared = Prepared(recipe=claim.recipe, fingerprint=claim.recipe_fingerprint, pipeline=pipeline, style=style)
+        prepared = Prepared(
+            recipe=claim.recipe,
+            fingerprint=claim.recipe_fingerprint,
+            pipeline=pipeline,
+            style=style,
+            engine=engine_of(self.device, self._shelf.get(claim.recipe.model)),
+        )
         with self._lock:
             self._prepared[claim.recipe_fingerprint] = prepared
             if len(self._prepared) > STYLES:

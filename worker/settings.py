@@ -20,12 +20,18 @@ class WorkerSettings(Settings):
     item_seconds: float = Field(
         120, ge=1, le=3600, description="Longest that one stage may take for a picture, or the model for a batch."
     )
+    model_threads: int | None = Field(
+        None, ge=1, le=1024, description="Processor threads of the model; half of the machine's if unset."
+    )
     batch_size: int = Field(8, ge=1, le=256, description="Most pictures in one forward pass.")
     read_threads: int = Field(8, ge=1, le=128, description="Concurrent reads from one bucket.")
     codec_threads: int | None = Field(
         None, ge=1, le=128, description="Threads that decode, and as many that encode; one a core if unset."
     )
     write_threads: int = Field(8, ge=1, le=128, description="Concurrent writes to one bucket.")
+    device_hour_cost: float = Field(
+        0, ge=0, description="What an hour of this device costs, in any currency, the same for all; 0: unknown."
+    )
     memory_mb: int = Field(2048, ge=256, description="Budget for decoded pictures between the stages, in MiB.")
     model_memory_mb: int = Field(
         4096,

@@ -14,6 +14,7 @@ import structlog
 
 from jobs import failure_policy, leases
 from jobs.database import AWAY, Database
+from jobs.engines import Facts, record_engines
 from jobs.leases import FailedTry, ItemResult, Lease, Settlement
 from jobs.maintenance import start_finishing
 from jobs.states import ItemState
@@ -63,12 +64,22 @@ class _Account:
 class Settler(Vital):
     """Takes works at the end of the stream. The only writer of results."""
 
-    def __init__(self, database: Database, held: HeldLeases, *, on_job_complete: Callable[[uuid.UUID], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        held: HeldLeases,
+        *,
+        on_job_complete: Callable[[uuid.UUID], None],
+        device_hour_cost: float = 0.0,  # 0: unknown
+    ) -> None:
         super().__init__("settle", self._run)
         self.inbox: queue.Queue[Work] = queue.Queue(maxsize=256)
         self._database = database
         self._held = held
         self._on_job_complete = on_job_complete
+        self._device_hour_cost = device_hour_cost
+        self._engines: dict[str, Facts] = {}  # by digest: those of results that were not recorded yet
+        self._recorded_engines: set[str] = set()
         self._accounts: dict[Lease, _Account] = {}
         self._changed = threading.Condition()
         self._hung: queue.SimpleQueue[tuple[Lease, ItemResult]] = queue.SimpleQueue()
@@ -130,7 +141,10 @@ class Settler(Vital):
             account.open.remove(work.item.item_no)
             account.tries += work.failed_tries
             if not work.dropped:
-                account.results.append(work.result())
+                result = work.result(self._device_hour_cost)
+                account.results.append(result)
+                if result.engine is not None and result.engine not in self._recorded_engines:
+                    self._engines[result.engine] = work.prepared.engine.facts
         work.free()
 
     def _sweep(self) -> bool:
@@ -202,7 +216,9 @@ class Settler(Vital):
     def _record(self, accounts: Sequence[_Account]) -> None:
         """Write results in one transaction; give back each lease of which nothing more comes, unless it has ended."""
         alive = [account for account in accounts if account.held.alive]
+        engines = dict(self._engines)
         with self._database.transaction() as session:
+            record_engines(session, engines)  # with the first results that name them, so that none is without its facts
             for account in alive:
                 if account.in_doubt:
                     account.results = leases.unrecorded(session, account.held.lease, account.results)
@@ -211,6 +227,8 @@ class Settler(Vital):
             for account in alive:
                 if not (account.open or ended.get(account.held.lease, True)):
                     account.held.give_back(session, account.held.lease)
+        self._recorded_engines |= engines.keys()
+        self._engines.clear()
         for account in alive:
             account.in_doubt = False
             lease = account.held.lease

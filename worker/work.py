@@ -56,6 +56,7 @@ class Work:
     written_bytes: int | None = None
     size: tuple[int, int] | None = None  # (height, width) in pixels
     milliseconds: dict[str, float] = field(default_factory=dict)
+    device_seconds: float = 0.0  # its share of the time for which its batches held the device, also those that failed
     failed_tries: list[FailedTry] = field(default_factory=list)
     error: JobsError | None = None
     dropped: bool = False  # given back undone
@@ -94,10 +95,12 @@ class Work:
             self.budget.release(self.budget_bytes)
             self.budget = None
 
-    def result(self) -> ItemResult:
-        """Say what became of the item."""
+    def result(self, device_hour_cost: float = 0.0) -> ItemResult:
+        """Say what became of the item. `device_hour_cost`: of an hour of the device, in any currency; 0: unknown."""
         height, width = self.size or (None, None)
         failed = self.error is not None
+        seconds = self.device_seconds or self.milliseconds.get("model", 0.0) / 1000
+        cost = seconds * device_hour_cost / 3600
         return ItemResult(
             item_no=self.item.item_no,
             state=ItemState.FAILED if failed else ItemState.SUCCEEDED,
@@ -110,4 +113,7 @@ class Work:
             height=height,
             width=width,
             milliseconds=self.milliseconds,
+            device_seconds=round(seconds, 6) if seconds else None,
+            cost=float(f"{cost:.6g}") if cost else None,
+            engine=self.prepared.engine.digest if seconds else None,
         )

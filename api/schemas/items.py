@@ -35,6 +35,11 @@ class Item(Body):
     width: int | None
     height: int | None
     milliseconds: dict[str, float] | None = Field(description="Per stage of the worker.")
+    device_seconds: float | None = Field(
+        description="Its share of the time for which its batches held the device; null where no device had it."
+    )
+    cost: float | None = Field(description="Of these device-seconds; null without them, or where the price is unknown.")
+    engine: str | None = Field(description="Digest of what computed it; its facts are in the job's file `engines`.")
     attempt: int | None = Field(description="The attempt that settled it, from 1.")
     attributes: dict[str, Any] | None = Field(description="Further columns of the manifest.")
     settled_at: datetime.datetime | None
@@ -59,6 +64,9 @@ class Item(Body):
             width=result and result.width,
             height=result and result.height,
             milliseconds=result and result.milliseconds,
+            device_seconds=result and result.device_seconds,
+            cost=result and result.cost,
+            engine=result and result.engine,
             attempt=result and result.attempt,
             attributes=item.attributes,
             settled_at=result and result.settled_at,

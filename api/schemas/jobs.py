@@ -43,6 +43,7 @@ class JobFiles(Body):
 
     manifest: str = Field(description="JSONL, a line per item.")
     errors: str = Field(description="JSONL, a line per item without a result; itself a manifest for the next job.")
+    engines: str = Field(description="JSON: the facts of each `engine` that lines of the manifest name.")
     contact_sheet_html: str
     contact_sheet_png: str
 
@@ -100,6 +101,16 @@ class Job(Body):
     planned: bool = Field(description="Whether the source has been read to its end, so that the total is known.")
     counts: JobCounts
     progress: JobProgress
+    device_seconds: float = Field(description="For which its settled items held a device.")
+    device_seconds_estimate: float | None = Field(
+        description="Of the whole job, at the mean of the items that a device had so far; null while there is none, or "
+        "the total is unknown."
+    )
+    cost: float | None = Field(
+        description="Of these device-seconds, in the currency of RESTYLE_DEVICE_HOUR_COST; null while no device had an "
+        "item, or where the price of one that did is unknown."
+    )
+    cost_estimate: float | None = Field(description="Of the whole job; null as above.")
     files: JobFiles | None = Field(description="Null until the job has ended.")
     error: JobError | None
     created_at: datetime.datetime
@@ -137,6 +148,10 @@ class Job(Body):
             planned=job.planned_at is not None,
             counts=JobCounts.model_validate(status.counts),
             progress=JobProgress.model_validate(status.progress),
+            device_seconds=status.device_seconds,
+            device_seconds_estimate=status.device_seconds_estimate,
+            cost=status.cost,
+            cost_estimate=status.cost_estimate,
             files=_files(job),
             error=JobError.model_validate(job.error) if job.error else None,
             created_at=job.created_at,
@@ -172,6 +187,7 @@ def _files(job: JobRecord) -> JobFiles | None:
     return JobFiles(
         manifest=f"{folder}manifest.jsonl",
         errors=f"{folder}errors.jsonl",
+        engines=f"{folder}engines.json",
         contact_sheet_html=f"{folder}contact-sheet.html",
         contact_sheet_png=f"{folder}contact-sheet.png",
     )

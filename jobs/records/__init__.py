@@ -4,6 +4,7 @@
 Whoever imports one record imports all: tables refer to one another, and a part of them is no schema.
 """
 
+from jobs.records.engines import EngineRecord
 from jobs.records.events import EventRecord, WebhookDeliveryRecord, WebhookRecord
 from jobs.records.items import BadRowRecord, ItemErrorRecord, ItemRecord, ResultPartRecord, ResultRecord, ShardRecord
 from jobs.records.jobs import JobRecord
@@ -13,6 +14,7 @@ from jobs.records.tenants import ApiKeyRecord, StyleRecord, TenantRecord
 __all__ = [
     "ApiKeyRecord",
     "BadRowRecord",
+    "EngineRecord",
     "EventRecord",
     "ItemErrorRecord",
     "ItemRecord",

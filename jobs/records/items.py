@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -72,6 +73,12 @@ class ShardRecord(Record):
     rejected_count: Mapped[int] = mapped_column(default=0)
     failed_count: Mapped[int] = mapped_column(default=0)
     cancelled_count: Mapped[int] = mapped_column(default=0)
+    device_item_count: Mapped[int] = mapped_column(default=0)
+    """Settled items that a device had."""
+    device_seconds: Mapped[float] = mapped_column(Float, default=0.0)
+    """Of its settled items, added up."""
+    cost: Mapped[float | None] = mapped_column(Float, default=0.0)
+    """Of its settled items, added up; null from the first on whose cost is unknown."""
 
     __table_args__ = (
         Index(  # those that were never postponed, in order; then those that were, the first due first
@@ -115,6 +122,12 @@ class ResultRecord(Record):
     height: Mapped[int | None]
     milliseconds: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """Per stage: read, decode, model, encode, write."""
+    device_seconds: Mapped[float | None] = mapped_column(Float)
+    """Its share of the time for which its batches held the device; null where no device had it."""
+    cost: Mapped[float | None] = mapped_column(Float)
+    """Device-seconds at the price of that device; null where there are none, or the price is unknown."""
+    engine: Mapped[str | None]
+    """Digest of what computed it, see `EngineRecord`; null where no device had it. No foreign key, as with items."""
     attempt: Mapped[int]
     worker_id: Mapped[uuid.UUID | None]
     settled_at: Mapped[datetime.datetime]

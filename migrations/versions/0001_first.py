@@ -16,6 +16,12 @@ JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 
 def upgrade() -> None:
     op.create_table(
+        "engines",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("facts", JSON, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_engines")),
+    )
+    op.create_table(
         "styles",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
@@ -248,6 +254,9 @@ def upgrade() -> None:
         sa.Column("rejected_count", sa.Integer(), nullable=False),
         sa.Column("failed_count", sa.Integer(), nullable=False),
         sa.Column("cancelled_count", sa.Integer(), nullable=False),
+        sa.Column("device_item_count", sa.Integer(), nullable=False),
+        sa.Column("device_seconds", sa.Float(), nullable=False),
+        sa.Column("cost", sa.Float(), nullable=True),
         sa.CheckConstraint("(state = 'leased') = (worker_id IS NOT NULL)", name=op.f("ck_shards_worker_when_leased")),
         sa.CheckConstraint(
             "succeeded_count + reused_count + rejected_count + failed_count + cancelled_count <= item_count",
@@ -336,6 +345,9 @@ def upgrade() -> None:
         sa.Column("width", sa.Integer(), nullable=True),
         sa.Column("height", sa.Integer(), nullable=True),
         sa.Column("milliseconds", JSON, nullable=True),
+        sa.Column("device_seconds", sa.Float(), nullable=True),
+        sa.Column("cost", sa.Float(), nullable=True),
+        sa.Column("engine", sa.Text(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("worker_id", sa.Uuid(), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=False),
@@ -403,6 +415,7 @@ def downgrade() -> None:
 
     op.drop_table("webhook_deliveries")
 
+    op.drop_table("engines")
     op.drop_table("results")
     op.drop_table("result_parts")
 

@@ -19,7 +19,7 @@ from jobs.records import EventRecord, ItemRecord, JobRecord, ResultRecord, Shard
 from jobs.states import SETTLED, ItemState, JobState, ShardState
 from tests.chaos.fleet import Fleet
 
-JOB_FILES = {"manifest.jsonl", "errors.jsonl", "contact-sheet.html", "contact-sheet.png"}
+JOB_FILES = {"manifest.jsonl", "errors.jsonl", "engines.json", "contact-sheet.html", "contact-sheet.png"}
 
 
 def settle_up(

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from jobs import claims
 from jobs.advance import advance
 from jobs.database import Database, now
+from jobs.engines import record_engines
 from jobs.errors import LeaseLost, StorageError
 from jobs.finishing import Sheet
 from jobs.job_leases import LEASE_ATTEMPTS, claim_job
@@ -129,6 +130,25 @@ def test_the_manifest_and_the_errors_file_say_what_became_of_each_item(database:
     assert (failed["key"], failed["product_id"]) == ("s3://shop/catalogue/shoes/000001.jpg", "P1")
     assert note["bad_row"]["row_no"] == 9
     assert other["bad_row"]["code"] == "source_not_allowed"
+
+
+def test_the_engines_that_took_part_are_named_in_the_manifest_and_told_beside_it(
+    database: Database, tmp_path: Path
+) -> None:
+    def settle(session: Any, job: JobRecord) -> None:
+        record_engines(session, {name: {"device": f"device of {name}"} for name in ("e1", "e2", "of another job")})
+        make_results(session, job, [0, 3], engine="e1", device_seconds=0.5, cost=0.125)
+        make_results(session, job, [1], engine="e2", device_seconds=0.25)
+        make_results(session, job, [2], ItemState.FAILED)
+
+    job_id = add_job(database, tmp_path, settle=settle, state=JobState.FINISHING, items=4)
+    step(database)
+    first, second, failed, _last = lines(tmp_path, job_id, "manifest.jsonl")
+    assert (first["engine"], first["device_seconds"], first["cost"]) == ("e1", 0.5, 0.125)
+    assert (second["engine"], second["device_seconds"], second["cost"]) == ("e2", 0.25, None)
+    assert (failed["engine"], failed["device_seconds"], failed["cost"]) == (None, None, None)
+    told = (tmp_path / "out" / "_restyle" / str(job_id) / "engines.json").read_text()
+    assert json.loads(told) == {"e1": {"device": "device of e1"}, "e2": {"device": "device of e2"}}
 
 
 @pytest.mark.parametrize("code", ["location_invalid", "source_not_allowed", "key_in_output", "of_a_later_release"])

@@ -222,6 +222,29 @@ def test_failed_tries_are_kept_beside_the_result(database: Database) -> None:
         assert [(row.code, row.attempt) for row in rows] == [("storage_unavailable", 1)] * 2
 
 
+def on_device(number: int, seconds: float, cost: float | None) -> ItemResult:
+    return ItemResult(item_no=number, state=ItemState.SUCCEEDED, device_seconds=seconds, cost=cost, engine="e1")
+
+
+def test_a_shard_adds_up_what_its_items_took_and_one_of_unknown_price_makes_its_cost_unknown(
+    database: Database,
+) -> None:
+    add_job(database, items=5)
+    claimed = must_claim(database)
+
+    def settled(*results: ItemResult) -> tuple[int, float, float | None]:
+        settle(database, claimed, results)
+        with database.reading() as session:
+            shard = shard_of(session, claimed)
+        return shard.device_item_count, shard.device_seconds, shard.cost
+
+    failed = ItemResult(item_no=0, state=ItemState.FAILED, error_code="truncated")
+    assert settled(failed) == (0, 0.0, 0.0)
+    assert settled(on_device(1, 0.5, 2.0), on_device(2, 0.25, 1.0)) == (2, 0.75, 3.0)
+    assert settled(on_device(3, 0.25, None)) == (3, 1.0, None)
+    assert settled(on_device(4, 1.0, 4.0)) == (4, 2.0, None), "what is unknown stays so"
+
+
 def test_a_reason_may_say_anything(database: Database) -> None:
     add_job(database, items=1)
     claimed = must_claim(database)

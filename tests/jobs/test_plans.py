@@ -72,6 +72,9 @@ def shard_row(job_id: uuid.UUID, number: int, moment: datetime.datetime) -> dict
         "rejected_count": 0,
         "failed_count": 0,
         "cancelled_count": 0,
+        "device_item_count": 0,
+        "device_seconds": 0.0,
+        "cost": 0.0,
     }
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event, text
 
-from jobs.queries import Counts, item_page, job_page, job_status, progress_of
-from jobs.records import JobRecord
+from jobs.queries import Counts, JobStatus, estimate_of, item_page, job_page, job_status, progress_of
+from jobs.records import JobRecord, ShardRecord
 from jobs.states import ItemState, JobState
 from jobs.tenants import Tenant
 from tests.factories import make_job, make_results
@@ -153,3 +153,51 @@ def test_nothing_is_foretold_before_the_total_is_known() -> None:
 def test_a_job_without_items_is_whole() -> None:
     progress = progress_of(job_at(JobState.ENDED, ended_after=0), counts(0, 0), NOON)
     assert (progress.fraction, progress.items_per_second) == (1.0, None)
+
+
+def test_what_is_pending_will_take_what_a_device_took_on_average_so_far() -> None:
+    job = job_at(JobState.RUNNING)
+    assert estimate_of(job, counts(100, 20), so_far=30.0, device_items=15) == 30 + 80 * 2
+    assert estimate_of(job, counts(100, 100), so_far=30.0, device_items=15) == 30, "what has ended is no estimate"
+    assert estimate_of(job_at(JobState.CANCELLING), counts(100, 20), so_far=30.0, device_items=15) == 30
+
+
+def test_nothing_is_estimated_before_a_device_had_an_item_or_the_total_is_known() -> None:
+    assert estimate_of(job_at(JobState.RUNNING), counts(100, 20), so_far=0.0, device_items=0) is None
+    planning = job_at(JobState.RUNNING, planned=False)
+    assert estimate_of(planning, counts(100, 20), so_far=30.0, device_items=15) is None
+
+
+def spend(database: Database, job: JobRecord, *shards: tuple[float, float | None]) -> None:
+    """Let some shards of four items have settled, after so many device-seconds at such a cost."""
+    with database.transaction() as session:
+        make_results(session, job, range(4 * len(shards)))
+        for number, (seconds, cost) in enumerate(shards):
+            shard = session.get_one(ShardRecord, (job.id, number))
+            shard.device_item_count, shard.device_seconds, shard.cost = 4, seconds, cost
+
+
+def status_of(database: Database, job: JobRecord) -> JobStatus:
+    with database.reading() as session:
+        return job_status(session, TENANT, job.id)
+
+
+def test_a_job_says_what_it_took_and_will_take_and_what_that_costs(database: Database) -> None:
+    with database.transaction() as session:
+        job = make_job(session, state=JobState.RUNNING, items=16, shard_size=4)
+    status = status_of(database, job)
+    assert (status.device_seconds, status.cost) == (0.0, None)
+    assert (status.device_seconds_estimate, status.cost_estimate) == (None, None)
+    spend(database, job, (1.0, 0.1), (3.0, 0.2))
+    status = status_of(database, job)
+    assert (status.device_seconds, status.device_seconds_estimate) == (4.0, 8.0)
+    assert (status.cost, status.cost_estimate) == (0.3, 0.6)
+
+
+def test_a_job_that_ran_on_a_device_of_unknown_price_says_no_cost_rather_than_too_little(database: Database) -> None:
+    with database.transaction() as session:
+        job = make_job(session, state=JobState.RUNNING, items=16, shard_size=4)
+    spend(database, job, (1.0, 0.1), (3.0, None))
+    status = status_of(database, job)
+    assert (status.device_seconds, status.device_seconds_estimate) == (4.0, 8.0)
+    assert (status.cost, status.cost_estimate) == (None, None)

@@ -381,7 +381,9 @@ def test_progress_goes_to_stderr_only() -> None:
     progress = {"items_per_second": 2.5, "seconds_left": 80, "fraction": 0.5, "eta_at": None}
     names = ("succeeded", "reused", "rejected", "failed", "cancelled", "bad_rows", "passed_over")
     counts = dict.fromkeys(names, 0) | {"total": 4, "pending": 2, "succeeded": 1, "failed": 1}
+    taken = {"device_seconds": 90, "device_seconds_estimate": 180, "cost": 0.4567, "cost_estimate": 1.23456}
     job = {"id": "x", "state": "running", "outcome": None, "planned": True, "counts": counts, "progress": progress}
+    job |= taken
     running = json.dumps(job).encode()
     ended = json.dumps(job | {"state": "ended", "outcome": "partial"}).encode()
     job_id = "0198c5a2-7d3e-7000-8000-1b2c3d4e5f60"
@@ -392,3 +394,4 @@ def test_progress_goes_to_stderr_only() -> None:
     assert watched.returncode == 3
     assert json.loads(watched.stdout)["outcome"] == "partial"
     assert "2 of 4 · 2.5 pictures/s · 1 min 20 s left · 1 failed" in watched.stderr
+    assert "device time 1 min 30 s of about 3 min 0 s · cost 0.457 of about 1.23" in watched.stderr

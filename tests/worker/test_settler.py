@@ -70,6 +70,22 @@ def test_shards_that_end_together_are_recorded_in_one_transaction(bench: Bench) 
     assert len(commits) == 2, "one for all results, and one that lets the job finish"
 
 
+def test_what_a_result_cost_is_its_device_seconds_at_the_price_of_the_device(bench: Bench) -> None:
+    settler = Settler(bench.database, bench.held_leases, on_job_complete=lambda _job_id: None, device_hour_cost=7.2)
+    [held] = hold(bench, settler, 1)
+    for item, milliseconds in zip(held.claim.items, (500.0, 0.0), strict=True):
+        work = Work(held=held, item=item, prepared=prepared(held.claim, Invert()))
+        work.size, work.device_seconds = (8, 8), milliseconds / 1000
+        settler.inbox.put(work)
+    settler.start()
+    assert settler.wait_until_idle(30)
+    with bench.database.reading() as session:
+        rows = session.execute(select(ResultRecord.device_seconds, ResultRecord.cost).order_by(ResultRecord.item_no))
+        assert [tuple(row) for row in rows] == [(0.5, 0.001), (None, None)]
+        shard = session.scalars(select(ShardRecord)).one()
+    assert (shard.device_item_count, shard.device_seconds, shard.cost) == (1, 0.5, 0.001)
+
+
 def test_a_result_that_cannot_be_recorded_costs_its_own_lease_alone(bench: Bench) -> None:
     settler = Settler(bench.database, bench.held_leases, on_job_complete=lambda _job_id: None)
     first, spoiled, last = hold(bench, settler, 3)

@@ -18,6 +18,7 @@ from jobs import claims
 from jobs.cards import CardShelf
 from jobs.claims import Claim
 from jobs.database import Database, append
+from jobs.engines import engine_facts
 from jobs.errors import StorageError
 from jobs.locations import Location
 from jobs.recipes import Recipe
@@ -28,6 +29,7 @@ from jobs.storage import Storage, Storages
 from jobs.storage_folder import FolderStorage
 from tests import pictures
 from tests.factories import make_job, result_row
+from worker.engine import engine_of
 from worker.held import HeldLease, HeldLeases
 from worker.images import PictureLimits
 from worker.model_cache import ModelCache, Prepared
@@ -161,7 +163,13 @@ class Bench:
 
 
 def prepared(claim: Claim, pipeline: Invert) -> Prepared:
-    return Prepared(recipe=claim.recipe, fingerprint=claim.recipe_fingerprint, pipeline=pipeline, style=None)
+    return Prepared(
+        recipe=claim.recipe,
+        fingerprint=claim.recipe_fingerprint,
+        pipeline=pipeline,
+        style=None,
+        engine=engine_of(torch.device("cpu"), CardShelf().get(claim.recipe.model)),
+    )
 
 
 @pytest.fixture
@@ -186,6 +194,22 @@ def test_every_item_is_settled_and_its_shard_and_job_move_on(bench: Bench) -> No
     with bench.database.reading() as session:
         assert session.get_one(ShardRecord, (claim.lease.job_id, 0)).state is ShardState.ENDED
         assert session.get_one(JobRecord, claim.lease.job_id).state == "finishing"
+
+
+def test_every_result_says_what_computed_it_and_how_long_it_held_the_device(bench: Bench) -> None:
+    claim = bench.claim(replace={3: b"no picture"})
+    bench.run(claim, Invert())
+    results = bench.results(claim)
+    unopened = results.pop(3)
+    assert (unopened.device_seconds, unopened.cost, unopened.engine) == (None, None, None)
+    [digest] = {row.engine for row in results.values()}
+    assert digest == prepared(claim, Invert()).engine.digest
+    seconds = [row.device_seconds or 0.0 for row in results.values()]
+    assert all(each > 0 for each in seconds)
+    with bench.database.reading() as session:
+        shard = session.get_one(ShardRecord, (claim.lease.job_id, 0))
+        assert engine_facts(session, [digest]) == {digest: prepared(claim, Invert()).engine.facts}
+    assert (shard.device_item_count, shard.device_seconds) == (SIZE - 1, pytest.approx(sum(seconds)))
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bench: Bench) -> None:
