@@ -63,7 +63,7 @@ class JobProgress:
         elif time.monotonic() - self._said_at >= LINE_SECONDS:
             self._said_at = time.monotonic()
             parts = (words, f"{done} of {total}" if job["planned"] else "", note_of(job))
-            self._console.print(" · ".join(part for part in parts if part), highlight=False)
+            self._console.print(" · ".join(part for part in parts if part), highlight=False, soft_wrap=True)
 
 
 def settled(counts: Counts) -> int:
@@ -79,7 +79,7 @@ def note_of(job: Job) -> str:
         f"{rate:.3g} pictures/s" if rate else "",
         f"{duration(left)} left" if left is not None else "",
         f"{lost} failed" if lost else "",
-        *taken(job),
+        *taken(job)[-1:],  # the cost, or where nobody knows it the device time: both are more than a line holds
     ]
     return " · ".join(part for part in parts if part)
 

@@ -99,6 +99,7 @@ class Work:
         """Say what became of the item. `device_hour_cost`: of an hour of the device, in any currency; 0: unknown."""
         height, width = self.size or (None, None)
         failed = self.error is not None
+        on_device = bool(self.device_seconds) or "model" in self.milliseconds
         seconds = self.device_seconds or self.milliseconds.get("model", 0.0) / 1000
         cost = seconds * device_hour_cost / 3600
         return ItemResult(
@@ -113,7 +114,7 @@ class Work:
             height=height,
             width=width,
             milliseconds=self.milliseconds,
-            device_seconds=round(seconds, 6) if seconds else None,
-            cost=float(f"{cost:.6g}") if cost else None,
-            engine=self.prepared.engine.digest if seconds else None,
+            device_seconds=round(seconds, 6) if on_device else None,
+            cost=float(f"{cost:.6g}") if on_device and device_hour_cost else None,
+            engine=self.prepared.engine.digest if on_device else None,
         )

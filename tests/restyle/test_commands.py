@@ -24,6 +24,7 @@ from jobs.states import ItemState, JobOutcome, JobState
 from jobs.storage import Storages
 from restyle import Client
 from restyle.__main__ import run
+from restyle.progress import taken
 from tests.factories import make_job, make_recipe, make_results
 from tests.restyle.answers import answering
 from tests.restyle.conftest import PNG, RunningApi
@@ -393,5 +394,14 @@ def test_progress_goes_to_stderr_only() -> None:
 
     assert watched.returncode == 3
     assert json.loads(watched.stdout)["outcome"] == "partial"
-    assert "2 of 4 · 2.5 pictures/s · 1 min 20 s left · 1 failed" in watched.stderr
-    assert "device time 1 min 30 s of about 3 min 0 s · cost 0.457 of about 1.23" in watched.stderr
+    line = "2 of 4 · 2.5 pictures/s · 1 min 20 s left · 1 failed · cost 0.457 of about 1.23\n"
+    assert line in watched.stderr
+
+
+def test_what_a_job_took_is_told_as_far_as_it_is_known() -> None:
+    job: Any = {"device_seconds": 90.0, "device_seconds_estimate": 180.0, "cost": 0.4567, "cost_estimate": 1.23456}
+    assert taken(job) == ["device time 1 min 30 s of about 3 min 0 s", "cost 0.457 of about 1.23"]
+    job |= {"device_seconds_estimate": 90.0, "cost": None, "cost_estimate": None}
+    assert taken(job) == ["device time 1 min 30 s"], "all of it is no estimate"
+    job |= {"device_seconds": 0.0, "device_seconds_estimate": None}
+    assert taken(job) == []
