@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import gc
+import os
+import signal
 import sys
+from collections.abc import Sequence
 
 import structlog
 from celery.signals import setup_logging, worker_shutting_down
@@ -11,22 +16,36 @@ from pydantic import ValidationError
 
 from jobs.doorbell import celery_app
 from jobs.logs import configure
+from worker.fitness import EXIT_UNFIT, Unfit, check
 from worker.lifecycle import WorkerProcess
 from worker.settings import WorkerSettings
-from worker.stopping import Stopping
+from worker.stopping import SIGNALS, Stopping
 from worker.tasks import register
+from worker.vital import end_process
 
 log = structlog.get_logger(__name__)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT."""
+    asked = _parser().parse_args(arguments)
     try:
         settings = WorkerSettings()
     except ValidationError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return EXIT_UNFIT
     configure(settings.log_format)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: end_process(0))  # nothing has been claimed yet
+    try:
+        device = check(settings)
+    except Unfit as unfit:
+        sys.stderr.writelines(f"not fit to work: {fault}\n" for fault in unfit.faults)
+        sys.stderr.flush()
+        end_process(EXIT_UNFIT)  # at once: a thread may hang in a driver
+    if asked.check:
+        sys.stdout.write(f"fit to work: {device}\n")
+        return 0
     process = WorkerProcess(settings)
     stopping = Stopping(process.stop)
     app = celery_app(settings.broker_url.get_secret_value())
@@ -44,6 +63,7 @@ def main() -> int:
     stopping.listen()
     gc.freeze()  # what was loaded so far stays: collections need not look at it over and over
     process.start()
+    _say_ready(asked.ready_fd)
     status = 1
     try:
         app.worker_main(
@@ -66,6 +86,21 @@ def main() -> int:
         log.exception("doorbells_failed")
     stopping.finish(status)
     return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m worker", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="Only say whether this process could work here, and end.")
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)  # of a pipe to whoever started this
+    return parser
+
+
+def _say_ready(pipe: int | None) -> None:
+    if pipe is None:
+        return
+    with contextlib.suppress(OSError):  # nobody listens any more
+        os.write(pipe, b"r")
+        os.close(pipe)
 
 
 if __name__ == "__main__":

@@ -65,9 +65,7 @@ def read_checkpoint(shelf: CardShelf, name: str) -> Checkpoint:
     card = shelf.get(name)
     if card.architecture in FORMULAS:
         return Checkpoint(card=card, weights={})
-    if card.architecture not in NETWORKS:
-        known = ", ".join(sorted(NETWORKS | FORMULAS))
-        raise CheckpointMismatch(f"{name} has the architecture {card.architecture}; this worker knows {known}")
+    _check_architecture(card)
     return Checkpoint(card=card, weights=_read_weights(card, shelf.folder / name / "weights.safetensors"))
 
 
@@ -87,15 +85,45 @@ def build(checkpoint: Checkpoint, device: torch.device) -> Pipeline:
         raise CheckpointMismatch(f"{card.name}: weights, config and architecture do not fit: {error}") from error
 
 
+def prove_weights(shelf: CardShelf, name: str) -> None:
+    """Prove that a model's weights are those that its card names, without loading them.
+
+    Raises:
+        CheckpointMismatch: they are missing or others, or this worker does not know the architecture.
+
+    """
+    card = shelf.get(name)
+    if card.architecture in FORMULAS:
+        return
+    _check_architecture(card)
+    path = shelf.folder / name / "weights.safetensors"
+    _check_present(card, path)
+    with path.open("rb") as file:
+        _check_digest(card, path, hashlib.file_digest(file, "sha256").hexdigest())
+
+
 def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
     """Return the weights, once their digest is that of the card."""
-    if not path.is_file():
-        raise CheckpointMismatch(f"{card.name} {card.version}: there is no {path}")
+    _check_present(card, path)
     content = path.read_bytes()  # read once: what is hashed is what is loaded
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.weights_sha256:
-        raise CheckpointMismatch(f"{path} has sha256 {found}; the card names {card.weights_sha256}")
+    _check_digest(card, path, hashlib.sha256(content).hexdigest())
     try:
         return load_tensors(content)
     except SafetensorError as error:
         raise CheckpointMismatch(f"{path} is not safetensors: {error}") from error
+
+
+def _check_architecture(card: Card) -> None:
+    if card.architecture not in NETWORKS:
+        known = ", ".join(sorted(NETWORKS | FORMULAS))
+        raise CheckpointMismatch(f"{card.name} has the architecture {card.architecture}; this worker knows {known}")
+
+
+def _check_present(card: Card, path: Path) -> None:
+    if not path.is_file():
+        raise CheckpointMismatch(f"{card.name} {card.version}: there is no {path}")
+
+
+def _check_digest(card: Card, path: Path, found: str) -> None:
+    if found != card.weights_sha256:
+        raise CheckpointMismatch(f"{path} has sha256 {found}; the card names {card.weights_sha256}")

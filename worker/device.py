@@ -17,6 +17,7 @@ def resolve(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"RESTYLE_DEVICE is {name!r}: give cpu, cuda, cuda:N or auto") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"RESTYLE_DEVICE is {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+    count = torch.cuda.device_count() if device.type == "cuda" else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ValueError(f"RESTYLE_DEVICE is {name!r}: this machine has {count} CUDA devices; give one of them, or cpu")
     return device
