@@ -18,6 +18,7 @@ import httpx
 
 from restyle.folder import DataFolder, held
 from restyle.processes import Process, ProcessDied, StackError, environment, python_module
+from restyle.restarts import Restarts
 from restyle.signals import stopping_on_signals
 from restyle.sources import url_of
 
@@ -28,11 +29,9 @@ POLL_SECONDS = 0.1
 WORKER_GRACE_SECONDS = 20.0  # to finish the batch on the device, settle it and release the rest
 GRACE_SECONDS = 5.0
 
-CRASHES = 5  # in a row, before a process is given up
 # A process that ran for so long starts its row of crashes anew. Less than a lease: a picture that kills its workers is
 # isolated by up to ten deaths of theirs, a lease apart, and they must not end the stack.
 HEALTHY_SECONDS = 10.0
-LONGEST_PAUSE_SECONDS = 30.0
 
 
 def bundled_broker() -> Path:
@@ -66,31 +65,6 @@ def check_port(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise StackError(f"port {port} cannot be used ({error.strerror}): choose another with --port") from None
-
-
-class Restarts:
-    """When to start a process again that died. Times are of one monotonic clock, in seconds."""
-
-    def __init__(self, *, now: float) -> None:
-        self.start_again_at: float | None = None
-        self._crashes = 0
-        self._started_at = now
-
-    def died(self, *, now: float) -> float | None:
-        """Note a death and return the pause before the next start; None to give up."""
-        if now - self._started_at > HEALTHY_SECONDS:
-            self._crashes = 0
-        self._crashes += 1
-        if self._crashes >= CRASHES:
-            return None
-        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (self._crashes - 1))
-        self.start_again_at = now + pause
-        return pause
-
-    def started(self, *, now: float) -> None:
-        """Note that the process runs again."""
-        self.start_again_at = None
-        self._started_at = now
 
 
 class Stack:
@@ -127,7 +101,9 @@ class Stack:
             ProcessDied: one died again and again.
 
         """
-        restarts = {process: Restarts(now=time.monotonic()) for process in self._lasting()}
+        restarts = {
+            process: Restarts(now=time.monotonic(), healthy_seconds=HEALTHY_SECONDS) for process in self._lasting()
+        }
         while True:
             for process, restart in restarts.items():
                 _restart_if_dead(process, restart, say)
@@ -209,7 +185,7 @@ def _restart_if_dead(process: Process, restart: Restarts, say: Callable[[str], N
         pause = restart.died(now=now)
         if pause is None:
             raise ProcessDied(process)
-        say(f"{process.name} ended with exit code {process.exit_code}, see {process.log_path}; again in {pause:g} s")
+        say(f"{process.name} ended with exit code {process.exit_code}, see {process.log_path}; again in {pause:.1f} s")
     elif now >= restart.start_again_at:
         process.start()
         restart.started(now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,9 @@ from typing import NoReturn
 
 import click
 
+from restyle import fleet
+from restyle.commands.options import mistakes_in
+from restyle.devices import devices_of
 from restyle.processes import environment, python_module
 
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -35,18 +39,34 @@ def api(arguments: Sequence[str]) -> NoReturn:
     become("api", arguments)
 
 
-@click.command(context_settings=PASS_ON)
-@arguments_option
-def worker(arguments: Sequence[str]) -> NoReturn:
-    """Run a worker for one device in this process (python -m worker).
+@click.command()
+@click.option(
+    "--devices",
+    metavar="LIST",
+    help="One worker for each device, with commas: all, cpu, cuda:N, GPU-… or MIG-… as in nvidia-smi -L.",
+)
+@click.option("--check", is_flag=True, help="Only say whether a worker could run here, and end: 0 yes, 2 no.")
+def worker(devices: str | None, check: bool) -> int:
+    """Run a worker for one device in this process (python -m worker), or one for each of several devices.
 
-    It takes its settings from RESTYLE_* variables. SIGTERM lets it finish its batch and exit. Needs restyle[worker].
+    It takes its settings from RESTYLE_* variables. Before it claims anything, it checks device, memory, disk, storage
+    and the models' weights, and ends with 2 where they are not fit. SIGTERM lets it finish its batch and exit. Needs
+    restyle[worker].
 
-    Example:
+    With --devices this process starts the workers, starts them again when they die, and stops them when it is asked
+    to. `all` is every GPU, of one in slices (MIG) each slice, and the processor where there is no GPU. A worker that
+    is not fit is tried again every minute while others work. It ends with 2 or 1 when no device is left.
+
+    Examples:
       RESTYLE_DATABASE_URL=postgresql+psycopg://restyle@db/restyle restyle worker
+      restyle worker --devices all
 
     """
-    become("worker", arguments)
+    if devices is None:
+        become("worker", ["--check"] if check else [])
+    with mistakes_in("--devices"):
+        found = devices_of(devices, os.environ)
+    return fleet.check(found) if check else fleet.run(found, functools.partial(click.echo, err=True))
 
 
 @click.command(context_settings=PASS_ON)

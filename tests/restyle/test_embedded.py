@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from restyle.embedded import CRASHES, Restarts, check_port, free_port, running_stack
+from restyle.embedded import check_port, free_port, running_stack
 from restyle.folder import LOCK, held
 from restyle.processes import StackError
 from tests.restyle.watching import processes_with, wait_until_gone
@@ -106,23 +106,3 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> 
 def test_a_place_that_the_settings_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="holds a comma"), running_stack(tmp_path, allowed=["/srv/a,b"]):
         pass
-
-
-def test_a_process_that_keeps_dying_is_given_up_after_growing_pauses() -> None:
-    restarts = Restarts(now=0.0)
-
-    pauses = []
-    while (pause := restarts.died(now=0.0)) is not None:
-        pauses.append(pause)
-        restarts.started(now=0.0)
-
-    assert pauses == [1, 2, 4, 8]
-    assert len(pauses) == CRASHES - 1
-
-
-def test_a_process_that_ran_well_for_a_while_starts_its_row_of_crashes_anew() -> None:
-    restarts = Restarts(now=0.0)
-    for minute in range(100):
-        now = minute * 100.0
-        assert restarts.died(now=now) == 1
-        restarts.started(now=now)
