@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, select
 
+from jobs import claims
 from jobs.database import Database
 from jobs.records import ResultRecord, ShardRecord
 from jobs.states import ShardState
 from tests.factories import make_job
-from tests.worker.test_runner import runner
-from tests.worker.test_stream import Bench, Invert, prepared
+from tests.worker.test_stream import WORKER, Bench, Invert, prepared
 from worker.held import HeldLease
 from worker.settler import Settler
 from worker.work import Work
@@ -34,12 +34,11 @@ def hold(bench: Bench, settler: Settler, shards: int) -> list[HeldLease]:
     """Claim so many shards of a job, one after the other."""
     with bench.database.transaction() as session:
         make_job(session, items=2 * shards, shard_size=2)
-    held = []
-    claiming = runner(bench)
-    claiming._open = held.append  # type: ignore[method-assign]
-    claiming._feed = lambda _held: True  # type: ignore[method-assign]
-    while len(held) < shards:
-        assert claiming.step()
+        held = [
+            HeldLease(claim)
+            for _ in range(shards)
+            for claim in claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+        ]
     for each in held:
         settler.open(each)
     return held
@@ -73,9 +72,9 @@ def test_shards_that_end_together_are_recorded_in_one_transaction(bench: Bench) 
 def test_what_a_result_cost_is_its_device_seconds_at_the_price_of_the_device(bench: Bench) -> None:
     settler = Settler(bench.database, bench.held_leases, on_job_complete=lambda _job_id: None, device_hour_cost=7.2)
     [held] = hold(bench, settler, 1)
-    for item, milliseconds in zip(held.claim.items, (500.0, 0.0), strict=True):
+    for item, seconds in zip(held.claim.items, (0.5, None), strict=True):
         work = Work(held=held, item=item, prepared=prepared(held.claim, Invert()))
-        work.size, work.device_seconds = (8, 8), milliseconds / 1000
+        work.size, work.device_seconds = (8, 8), seconds
         settler.inbox.put(work)
     settler.start()
     assert settler.wait_until_idle(30)
