@@ -46,7 +46,7 @@ class NoopStream:
         work.source_sha256 = work.sha256 = DIGEST
         work.source_bytes, work.written_bytes = 318_000, 204_800
         work.size = (1500, 1500)
-        work.milliseconds = dict(MILLISECONDS)
+        work.milliseconds, work.device_seconds = dict(MILLISECONDS), MILLISECONDS["model"] / 1000
 
 
 def run(stream: type[NoopStream]) -> int:

@@ -225,7 +225,8 @@ def _kind(works: Sequence[Work]) -> tuple[str, tuple[int, int]]:
 def _note(works: Sequence[Work], seconds: float) -> None:
     """Add to each picture its share of the device's time."""
     for work in works:
-        work.milliseconds["model"] = round(work.milliseconds.get("model", 0.0) + seconds * 1000 / len(works), 1)
+        work.device_seconds = (work.device_seconds or 0.0) + seconds / len(works)
+        work.milliseconds["model"] = round(work.device_seconds * 1000, 1)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -30,7 +30,7 @@ class WorkerSettings(Settings):
     )
     write_threads: int = Field(8, ge=1, le=128, description="Concurrent writes to one bucket.")
     device_hour_cost: float = Field(
-        0, ge=0, description="What an hour of this device costs, in any currency, the same for all; 0: unknown."
+        0, ge=0, description="What an hour of this device costs, in the currency of all workers; 0: unknown."
     )
     memory_mb: int = Field(2048, ge=256, description="Budget for decoded pictures between the stages, in MiB.")
     model_memory_mb: int = Field(

@@ -56,7 +56,7 @@ class Work:
     written_bytes: int | None = None
     size: tuple[int, int] | None = None  # (height, width) in pixels
     milliseconds: dict[str, float] = field(default_factory=dict)
-    device_seconds: float = 0.0  # its share of the time for which its batches held the device, also those that failed
+    device_seconds: float | None = None  # its share of the time for which its batches held the device, failed ones too
     failed_tries: list[FailedTry] = field(default_factory=list)
     error: JobsError | None = None
     dropped: bool = False  # given back undone
@@ -99,8 +99,8 @@ class Work:
         """Say what became of the item. `device_hour_cost`: of an hour of the device, in any currency; 0: unknown."""
         height, width = self.size or (None, None)
         failed = self.error is not None
-        on_device = bool(self.device_seconds) or "model" in self.milliseconds
-        seconds = self.device_seconds or self.milliseconds.get("model", 0.0) / 1000
+        on_device = self.device_seconds is not None
+        seconds = self.device_seconds or 0.0
         cost = seconds * device_hour_cost / 3600
         return ItemResult(
             item_no=self.item.item_no,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -206,6 +207,7 @@ def test_every_result_says_what_computed_it_and_how_long_it_held_the_device(benc
     assert digest == prepared(claim, Invert()).engine.digest
     seconds = [row.device_seconds for row in results.values() if row.device_seconds is not None]
     assert len(seconds) == SIZE - 1
+    assert all(each > 0 for each in seconds)
     with bench.database.reading() as session:
         shard = session.get_one(ShardRecord, (claim.lease.job_id, 0))
         assert engine_facts(session, [digest]) == {digest: prepared(claim, Invert()).engine.facts}
@@ -220,6 +222,22 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bench: Bench) -
     assert set(small.sizes) == {1}
     assert {row.state for row in bench.results(claim).values()} == {ItemState.SUCCEEDED}
     assert bench.outputs() == expected
+
+
+class SlowToRefuse(Invert):
+    """Holds the device for a while before it says that a batch does not fit."""
+
+    def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        if len(batch.images) > self._fits:
+            time.sleep(0.04)
+        return super().run(batch, style, parameters)
+
+
+def test_the_time_of_batches_that_did_not_fit_is_on_the_account_of_their_pictures(bench: Bench) -> None:
+    claim = bench.claim()
+    bench.run(claim, SlowToRefuse(fits=1))
+    seconds = [row.device_seconds or 0.0 for row in bench.results(claim).values()]
+    assert max(seconds) >= 0.04 / 4 + 0.04 / 2, "four together, then two together, then alone"
 
 
 class Counting(Invert):
