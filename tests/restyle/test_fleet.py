@@ -84,6 +84,11 @@ def started(folder: Path, device: str) -> list[int]:
     return [int(path.name.rpartition("-")[2]) for path in folder.glob(f"{device}-*")]
 
 
+def test_the_supervisor_loads_neither_torch_nor_the_worker() -> None:
+    code = "import sys, restyle.commands; sys.exit('torch' in sys.modules or 'worker' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_each_device_has_a_worker_and_all_stop_when_asked(tmp_path: Path) -> None:
     with fleet(tmp_path, "cpu=ready:obey", "cuda:1=ready:obey") as supervisor:
         read_until(supervisor, "up\n", "up\n")
