@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -103,8 +104,12 @@ def check(devices: Sequence[Device]) -> Exit:
 
 def shared(count: int, given: Mapping[str, str]) -> dict[str, str]:
     """Return the settings by which so many workers share the processor; what was set by hand stays."""
-    threads = max(1, (os.cpu_count() or 2) // 2 // count)  # the other half decodes and encodes
-    return {"RESTYLE_MODEL_THREADS": given.get("RESTYLE_MODEL_THREADS", str(threads))}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    threads = {
+        "RESTYLE_MODEL_THREADS": max(1, cores // 2 // count),
+        "RESTYLE_CODEC_THREADS": max(1, cores // count),
+    }
+    return {name: given.get(name, str(number)) for name, number in threads.items()}
 
 
 def _batch_seconds(env: Mapping[str, str]) -> float:
@@ -166,4 +171,6 @@ def _stop(workers: Sequence[Worker]) -> Exit:
     running = [worker for worker in workers if worker.exit_code is None]
     for worker in workers:
         worker.finish_stopping()
-    return Exit.SUCCEEDED if all(worker.exit_code == 0 for worker in running) else Exit.ERROR
+    # One that was still loading its libraries had nothing to end well, and SIGTERM itself ended it.
+    well = (0, -signal.SIGTERM)
+    return Exit.SUCCEEDED if all(worker.exit_code in well for worker in running) else Exit.ERROR

@@ -7,6 +7,7 @@ storage.
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -54,6 +55,11 @@ def check_tables(database: Database, job_id: str) -> dict[int, ResultRecord]:
     for state in SETTLED:
         assert sum(getattr(shard, f"{state.value}_count") for shard in shards) == by_state[state], state
     assert sum(shard.item_count for shard in shards) == job.planned_item_count
+    on_device = [row for row in results if row.device_seconds is not None]
+    assert sum(shard.device_item_count for shard in shards) == len(on_device)
+    taken = sum(row.device_seconds or 0.0 for row in on_device)
+    assert math.isclose(sum(shard.device_seconds for shard in shards), taken, rel_tol=1e-6, abs_tol=1e-6)
+    assert all(row.engine for row in on_device)
     assert ends == 1, f"the job ended {ends} times"
     return rows
 

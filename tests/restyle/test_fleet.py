@@ -100,6 +100,13 @@ def test_each_device_has_a_worker_and_all_stop_when_asked(tmp_path: Path) -> Non
     assert len(started(tmp_path, "cpu")) == len(started(tmp_path, "cuda:1")) == 1
 
 
+def test_a_worker_that_is_asked_to_stop_while_it_loads_has_stopped_well(tmp_path: Path) -> None:
+    with fleet(tmp_path, "cpu=silent:wait") as supervisor:
+        read_until(supervisor, "up\n")
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(30) == 0
+
+
 def test_a_worker_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
     with fleet(tmp_path, "cpu=ready:ignore") as supervisor:
         read_until(supervisor, "up\n")
@@ -175,10 +182,13 @@ def test_one_that_is_refused_is_tried_again_slowly_while_others_work(tmp_path: P
 
 
 def test_the_processor_is_shared_among_the_workers_and_what_was_set_by_hand_stays(tmp_path: Path) -> None:
-    cores = os.cpu_count() or 2
-    assert shared(1, {}) == {"RESTYLE_MODEL_THREADS": str(max(1, cores // 2))}
-    assert shared(1000, {}) == {"RESTYLE_MODEL_THREADS": "1"}
-    assert shared(2, {"RESTYLE_MODEL_THREADS": "5"}) == {"RESTYLE_MODEL_THREADS": "5"}
+    cores = len(os.sched_getaffinity(0))
+    assert shared(1, {}) == {
+        "RESTYLE_MODEL_THREADS": str(max(1, cores // 2)),
+        "RESTYLE_CODEC_THREADS": str(cores),
+    }
+    assert shared(1000, {}) == {"RESTYLE_MODEL_THREADS": "1", "RESTYLE_CODEC_THREADS": "1"}
+    assert shared(2, {"RESTYLE_MODEL_THREADS": "5"})["RESTYLE_MODEL_THREADS"] == "5"
     with fleet(tmp_path, "cpu=ready:obey", "cuda:1=ready:obey") as supervisor:
         read_until(supervisor, "up\n", "up\n")
     given = [path.read_text() for path in tmp_path.iterdir()]
