@@ -93,13 +93,15 @@ def run(devices: Sequence[Device], say: Say) -> Exit:
             worker.close()
 
 
-def check(devices: Sequence[Device]) -> Exit:
+def check(devices: Sequence[Device], say: Say) -> Exit:
     """Ask for each device whether a worker could run on it, one after the other; they say why not themselves."""
-    fit = True
-    for _name, device in _names(devices):
+    unfit = []
+    for name, device in _names(devices):
         env = environment({**shared(len(devices), os.environ), **device.settings})
-        fit &= subprocess.run(python_module("worker", "--check"), env=env, check=False).returncode == 0
-    return Exit.SUCCEEDED if fit else Exit.REFUSED
+        if subprocess.run(python_module("worker", "--check"), env=env, check=False).returncode != 0:
+            say(f"{name} could not run, as it says above")
+            unfit.append(name)
+    return Exit.REFUSED if unfit else Exit.SUCCEEDED
 
 
 def shared(count: int, given: Mapping[str, str]) -> dict[str, str]:

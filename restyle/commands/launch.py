@@ -66,7 +66,8 @@ def worker(devices: str | None, check: bool) -> int:
         become("worker", ["--check"] if check else [])
     with mistakes_in("--devices"):
         found = devices_of(devices, os.environ)
-    return fleet.check(found) if check else fleet.run(found, functools.partial(click.echo, err=True))
+    act = fleet.check if check else fleet.run
+    return act(found, functools.partial(click.echo, err=True))
 
 
 @click.command(context_settings=PASS_ON)

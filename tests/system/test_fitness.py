@@ -87,6 +87,7 @@ def test_the_check_alone_can_be_asked_for(sqlite_url: str, tmp_path: Path, damag
     done = run(["restyle", "worker", "--check", "--devices", "cpu,cpu"], bad)
     assert done.returncode == 2
     assert done.stderr.count("not fit to work: RESTYLE_MODELS_DIR is ") == 2
+    assert "worker 2 on cpu could not run" in done.stderr
 
 
 def test_a_worker_that_waits_for_storage_can_be_stopped(sqlite_url: str, tmp_path: Path) -> None:
