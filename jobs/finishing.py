@@ -89,7 +89,8 @@ def _write_files(
     with (folder / "manifest.jsonl").open("wb") as manifest, (folder / "errors.jsonl").open("wb") as errors:
         for line in _lines(database, lease, job):
             manifest.write(encode_line(line))
-            engines |= {line["engine"]} - {None}
+            if line["engine"] is not None:
+                engines.add(line["engine"])
             if line["state"] in ERROR_STATES:
                 errors.write(error_line(line))
         for notes in bad_row_lines(database, job.id):
