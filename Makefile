@@ -2,7 +2,7 @@
 #   make demo                                   restyle a sample catalogue on this machine
 #   make demo CATALOGUE=folder STYLE=picture    the same with your own pictures
 #   make test                                   all tests, against servers that they start themselves
-#   make bench                                  the queue beside its peers: benchmarks.queue and benchmarks.recovery
+#   make bench                                  queue and stream beside their peers: benchmarks.queue, .recovery, .stream
 #   make chaos                                  break everything, over and over, for hours
 #   make check                                  format, lint, types, import layers, deployment files
 
@@ -28,6 +28,7 @@ test: .venv/test.stamp
 bench: .venv/test.stamp .venv/peers.stamp
 	$(BIN)/python -m benchmarks.queue $(BENCH)
 	$(BIN)/python -m benchmarks.recovery
+	$(BIN)/python -m benchmarks.stream
 
 # The faults of docs/promises.md at length: hours. CHAOS_SEED=… repeats a run.
 chaos: .venv/test.stamp
