@@ -1,7 +1,8 @@
 """`python -m benchmarks.spdl_worker`: the worker of `stream_worker`, with SPDL as the stream's engine.
 
-Stages, batches, model stage and settler are the worker's own; what moves works between them is SPDL's: an event loop
-and one pool of threads. What `worker.stream` does beside that (the watchdog, leases that end under way) is left out.
+Stages, batches, transfers and settler are the worker's own; what moves works between them is SPDL's: an event loop and
+one pool of threads. What `worker.stream` does beside that (the watchdog, leases that end under way, a device that runs
+out of memory) is left out. On CUDA it would need the device's events too.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import torch
 from spdl.pipeline import PipelineBuilder
 
 from benchmarks.stream_worker import run
+from jobs.claims import ClaimedItem
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.held import HeldLease
-from worker.model_cache import Prepared
-from worker.model_stage import run_batch
+from worker.model_cache import ModelCache, Prepared
 from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.stages import Stages
-from worker.stream import BATCH_PIXELS, BATCH_WAIT_SECONDS
+from worker.stream import BATCH_PIXELS, HUNGRY_SECONDS, LONGEST_SECONDS
+from worker.transfers import Loaded, Restyled, Transfers
 from worker.watch import Watch
 from worker.work import Work
 
+AHEAD = 2  # batches before the device: more are not sent before they are full
 FEED_SECONDS = 0.05  # longest wait for a work before batches are asked whether they are due
+Ready = tuple[Work | None]
 TICK = None  # SPDL's aggregation has no clock: the source says when one should be looked at
 
 
@@ -38,12 +42,18 @@ class SpdlStream:
     on_device = False
 
     def __init__(
-        self, stages: Stages, settler: Settler, settings: WorkerSettings, device: torch.device, watch: Watch
+        self, stages: Stages, settler: Settler, settings: WorkerSettings, models: ModelCache, _watch: Watch
     ) -> None:
-        self._settler, self._settings, self._device, self._watch = settler, settings, device, watch
+        self._settler = settler
+        self._transfers = Transfers(models.device)
         self._inbox: queue.Queue[Work] = queue.Queue(maxsize=2 * settings.read_threads)
-        self._sizes = BatchSizes(settings.batch_size)
-        self._batcher: Batcher[Work] = Batcher(sizes=self._sizes, pixels=BATCH_PIXELS, wait_seconds=BATCH_WAIT_SECONDS)
+        self._batcher: Batcher[Work] = Batcher(
+            sizes=BatchSizes(settings.batch_size),
+            pixels=BATCH_PIXELS,
+            hungry_seconds=HUNGRY_SECONDS,
+            longest_seconds=LONGEST_SECONDS,
+        )
+        self._ahead = 0  # batches that the device has not begun; roughly, as two threads count
         codecs = settings.codec_threads
         self._pipeline = (
             PipelineBuilder()
@@ -52,19 +62,21 @@ class SpdlStream:
             .pipe(_unless_tick(stages.decode), concurrency=codecs)
             .pipe(self._batch)
             .disaggregate()
-            .pipe(self._model)
+            .pipe(self._transfers.load)
+            .pipe(self._run)
+            .pipe(self._unload)
             .disaggregate()
             .pipe(_unless_tick(stages.encode), concurrency=codecs)
             .pipe(_unless_tick(stages.write), concurrency=settings.write_threads)
             .pipe(self._settle)
             .add_sink(1)
-            .build(num_threads=settings.read_threads + 2 * codecs + settings.write_threads + 3)
+            .build(num_threads=settings.read_threads + 2 * codecs + settings.write_threads + 5)
         )
         threading.Thread(target=self._drive, daemon=True).start()
 
-    def feed(self, held: HeldLease, prepared: Prepared) -> None:
-        """Send a shard's items on their way."""
-        for item in held.claim.items:
+    def feed(self, held: HeldLease, prepared: Prepared, items: Sequence[ClaimedItem]) -> None:
+        """Send items of a shard on their way."""
+        for item in items:
             self._inbox.put(Work(held=held, item=item, prepared=prepared))
 
     def _drive(self) -> None:
@@ -72,36 +84,48 @@ class SpdlStream:
             for _ in self._pipeline:
                 pass
 
-    async def _source(self) -> AsyncIterator[tuple[Work | None]]:
+    async def _source(self) -> AsyncIterator[Ready]:
         while True:
             try:
                 yield (await asyncio.to_thread(self._inbox.get, timeout=FEED_SECONDS),)
             except queue.Empty:
                 yield (TICK,)
 
-    async def _batch(self, ready: tuple[Work | None]) -> list[list[Work]]:
+    async def _batch(self, ready: Ready) -> list[list[Work]]:
         [work] = ready
-        now = time.monotonic()
-        full = None
+        now, batches = time.monotonic(), []
         if work is not None:
             assert work.size is not None
             full = self._batcher.add(work.prepared.fingerprint, bucket_of(*work.size), work, now)
-        return [*([full] if full else []), *self._batcher.due(now)]
+            batches += [full] if full else []
+        while (due := self._batcher.due(now, hungry=self._ahead + len(batches) < AHEAD)) is not None:
+            batches.append(due)
+        self._ahead += len(batches)
+        return batches
 
-    def _model(self, works: list[Work]) -> list[tuple[Work]]:
-        for work in works:
+    def _run(self, loaded: Loaded) -> Restyled:
+        self._ahead -= 1
+        prepared = loaded.works[0].prepared
+        for work in loaded.works:
             work.held.begin(work.item.item_no)
-        run_batch(works, self._device, self._watch, self._sizes, limit_seconds=self._settings.item_seconds)
-        return [(work,) for work in works]
+        with torch.inference_mode():
+            images = prepared.pipeline.run(self._transfers.bring(loaded), prepared.style, prepared.recipe.parameters)
+        return Restyled(loaded=loaded, images=images)
 
-    def _settle(self, done: tuple[Work]) -> None:
-        self._settler.inbox.put(done[0])
+    def _unload(self, restyled: Restyled) -> list[Ready]:
+        self._transfers.unload(restyled)
+        return [(work,) for work in restyled.loaded.works]
+
+    def _settle(self, ready: Ready) -> None:
+        [work] = ready
+        assert work is not None
+        self._settler.inbox.put(work)
 
 
-def _unless_tick(act: Callable[[Work], None]) -> Callable[[tuple[Work | None]], tuple[Work | None]]:
+def _unless_tick(act: Callable[[Work], None]) -> Callable[[Ready], Ready]:
     """Do a stage to a work. SPDL leaves out what is None, so works and ticks travel in tuples."""
 
-    def run_stage(ready: tuple[Work | None]) -> tuple[Work | None]:
+    def run_stage(ready: Ready) -> Ready:
         [work] = ready
         if work is not None:
             act(work)

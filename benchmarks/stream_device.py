@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import functools
+import mmap
 import os
+import struct
 import time
 from pathlib import Path
 from typing import Any
 
 MILLISECONDS = {"slow": 20.0, "fast": 2.0}  # of a picture: as diffusion in a few steps, as a network in one
+NUMBER = struct.Struct("d")
 SIDE = 4096  # of the matrices that keep a CUDA device busy
+
+
+def set_milliseconds(path: Path, milliseconds: float) -> None:
+    """Let the device take so long for a picture from now on, in all processes whose BENCH_MILLISECONDS is this path."""
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.write(NUMBER.pack(milliseconds))
+
+
+def milliseconds() -> float:
+    """Return how long the device takes for a picture."""
+    return float(NUMBER.unpack_from(_mapped(os.environ["BENCH_MILLISECONDS"]))[0])
 
 
 def occupy(pictures: int) -> None:
     """Take as long as a model would for so many pictures.
 
-    BENCH_MILLISECONDS names a file with the milliseconds of one picture, which may change between runs. A CPU holds no
-    core meanwhile: it sleeps. With BENCH_CUDA the device multiplies matrices for so long.
+    A CPU holds no core meanwhile: it sleeps. With BENCH_CUDA the device multiplies matrices for so long. Nothing else
+    here lets the interpreter's lock go: whoever shares the process would hold the device up.
     """
-    seconds = pictures * float(Path(os.environ["BENCH_MILLISECONDS"]).read_text()) / 1000
+    seconds = pictures * milliseconds() / 1000
     if os.environ.get("BENCH_CUDA"):
         _multiply(seconds)
-    elif seconds:
+    else:
         time.sleep(seconds)
+
+
+@functools.cache
+def _mapped(path: str) -> mmap.mmap:
+    with Path(path).open("rb") as file:
+        return mmap.mmap(file.fileno(), NUMBER.size, access=mmap.ACCESS_READ)
 
 
 def _multiply(seconds: float) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from benchmarks.stack import DurablePostgres, environment
+from benchmarks.stream_device import set_milliseconds
 from benchmarks.stream_pictures import File, upload
 from benchmarks.witnessed import Line, read
 from tests.servers import S3, Broker
@@ -90,7 +91,7 @@ class Place:
 
     def take(self, milliseconds: float) -> None:
         """Let the device take so long for a picture from now on."""
-        self._milliseconds.write_text(str(milliseconds))
+        set_milliseconds(self._milliseconds, milliseconds)
 
     def put(self, folder: str, files: Sequence[File]) -> None:
         """Put pictures into S3."""

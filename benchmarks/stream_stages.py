@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.process_tree import cpu_seconds
-from benchmarks.stream_device import MILLISECONDS
+from benchmarks.stream_device import MILLISECONDS, set_milliseconds
 from benchmarks.stream_peers import photos
 from benchmarks.stream_worker import Slow
 from jobs.cards import CardShelf
@@ -118,9 +118,11 @@ def _works(keys: Sequence[str]) -> list[Work]:
 def _batches(pictures: Sequence[Picture], device: torch.device) -> list[Batch]:
     """Put all pictures into the batches that they would have if none waited too long."""
     sizes = BatchSizes(WorkerSettings().batch_size)
-    batcher: Batcher[Picture] = Batcher(sizes=sizes, pixels=BATCH_PIXELS, wait_seconds=0)
-    full = [batcher.add(0, bucket_of(each.height, each.width), each, 0) for each in pictures]
-    return [_batch(members, device) for members in [*filter(None, full), *batcher.due(1)]]
+    batcher: Batcher[Picture] = Batcher(sizes=sizes, pixels=BATCH_PIXELS, hungry_seconds=0, longest_seconds=0)
+    batches = [batcher.add(0, bucket_of(each.height, each.width), each, 0) for each in pictures]
+    while batcher.waiting:
+        batches.append(batcher.due(1, hungry=True))
+    return [_batch(members, device) for members in batches if members]
 
 
 def _batch(pictures: Sequence[Picture], device: torch.device) -> Batch:
@@ -135,7 +137,7 @@ def _models(batches: Sequence[Batch]) -> Figures:
     """Measure the stand-in for models at each speed, by itself (`model`), and the built-in model."""
     figures = {}
     for name, milliseconds in {**MILLISECONDS, "model": 0.0}.items():
-        Path(os.environ["BENCH_MILLISECONDS"]).write_text(str(milliseconds))
+        set_milliseconds(Path(os.environ["BENCH_MILLISECONDS"]), milliseconds)
         figures[name] = _model(Slow(), batches, {})
     graded = load_pipeline(CardShelf(), "reference-grade", batches[0].images.device)
     figures["reference-grade"] = _model(graded, batches, {"strength": 1.0, "keep_white": True})
