@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,11 @@ def ours(place: Place, program: str) -> Iterator[Ours]:
         | {"RESTYLE_S3_ENDPOINT_URL": environment["BENCH_S3"], "RESTYLE_S3_REGION": environment["AWS_DEFAULT_REGION"]},
     )
     api, worker = Api(place.folder, settings), BenchWorker(place.folder, settings, program)
-    with contextlib.closing(api.client), api, worker:
+    with contextlib.ExitStack() as started, ThreadPoolExecutor(2) as together:
+        started.callback(api.client.close)
+        for process in (api, worker):
+            started.callback(process.kill)
+        list(together.map(lambda process: process.start(), (api, worker)))
         api.add_style(STYLE, draw(7, (600, 400), "JPEG").data)
         yield Ours(place, api, worker)
 

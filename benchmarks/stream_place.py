@@ -39,7 +39,8 @@ class Streamed:
         """Make it of the moments of all effects, more than sixteen, and of samples of processor time."""
         moments = sorted(times)
         seconds = moments[-1] - moments[STARTED - 1]
-        first, last = samples[0], samples[-1]
+        first = samples[0]
+        last = max(samples, key=lambda sample: sample.cpu_seconds)  # what has ended and is gone takes its time along
         cpu = last.cpu_seconds - first.cpu_seconds
         return cls(
             per_second=(len(moments) - STARTED) / seconds,

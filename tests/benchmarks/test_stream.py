@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import stream
+from benchmarks import stream, stream_pictures
 from benchmarks.measure_stream import Batches, measure_peer
 from benchmarks.stream_peers import STREAM_PEERS, StreamPeer
 from benchmarks.stream_pictures import drawn
@@ -40,9 +40,10 @@ def test_the_streams_last_line_has_every_figure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = stream.Amounts(
-        pictures=24, peer_pictures=1, large_pictures=18, repeats=1, devices=(stream.SLOW,), engines=False
+        pictures=24, peer_pictures=1, large_pictures=17, repeats=1, devices=(stream.SLOW,), engines=False
     )
     monkeypatch.setattr(stream, "QUICK", tiny)
+    monkeypatch.setattr(stream_pictures, "LARGE", (1500, 1000))
     assert stream.main(["--quick", "--peers", ""]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures.keys() > FIGURES
