@@ -20,6 +20,7 @@ from spdl.pipeline import PipelineBuilder
 from benchmarks.stream_worker import run
 from jobs.claims import ClaimedItem
 from worker.batching import Batcher, BatchSizes, bucket_of
+from worker.cores import cores
 from worker.held import HeldLease
 from worker.model_cache import ModelCache, Prepared
 from worker.settings import WorkerSettings
@@ -54,7 +55,7 @@ class SpdlStream:
             longest_seconds=LONGEST_SECONDS,
         )
         self._ahead = 0  # batches that the device has not begun; roughly, as two threads count
-        codecs = settings.codec_threads
+        codecs = settings.codec_threads or cores()
         self._pipeline = (
             PipelineBuilder()
             .add_source(self._source())

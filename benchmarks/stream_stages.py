@@ -7,6 +7,7 @@ the processor milliseconds of a picture, of this process and of the servers with
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import sys
@@ -30,7 +31,9 @@ from jobs.recipes import Recipe
 from jobs.storage import Storages
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.checkpoints import load_pipeline
+from worker.cores import cores
 from worker.device import resolve
+from worker.engine import engine_of
 from worker.held import HeldLease
 from worker.images import OutputFormat, Picture, PictureLimits
 from worker.model_cache import Prepared
@@ -55,8 +58,8 @@ def main(count: int, servers: Sequence[int]) -> None:
     stages = Stages(storages, PictureLimits(), memory_bytes=BOUNDLESS)
     acts: Acts = {
         "read": (stages.read, settings.read_threads),
-        "decode": (stages.decode, settings.codec_threads),
-        "encode": (stages.encode, settings.codec_threads),
+        "decode": (stages.decode, settings.codec_threads or cores()),
+        "encode": (stages.encode, settings.codec_threads or cores()),
         "write": (stages.write, settings.write_threads),
     }
     keys = photos.catalogue()[:count]
@@ -106,12 +109,14 @@ def _works(keys: Sequence[str]) -> list[Work]:
         postponed_count=0,
         recipe=recipe,
         recipe_fingerprint="",
+        job_created_at=datetime.datetime.now(datetime.UTC),
         references=(),
         output_url=f"{bucket}alone/",
         items=items,
     )
     held = HeldLease(claim)
-    prepared = Prepared(recipe=recipe, fingerprint="", pipeline=Slow(), style=None)
+    engine = engine_of(torch.device("cpu"), CardShelf().get("unchanged"))
+    prepared = Prepared(recipe=recipe, fingerprint="", pipeline=Slow(), style=None, engine=engine)
     return [Work(held=held, item=item, prepared=prepared) for item in items]
 
 

@@ -194,7 +194,7 @@ def test_a_model_folder_that_cannot_be_read_postpones_and_does_not_loop_for_ever
     def unreadable(*_: object) -> None:
         raise PermissionError("weights.safetensors")
 
-    monkeypatch.setattr("worker.model_cache.load_pipeline", unreadable)
+    monkeypatch.setattr("worker.model_cache.read_checkpoint", unreadable)
     with database.transaction() as session:
         make_job(session, items=2, recipe=Recipe(model="unchanged", format="png"))
     with running(Bench(database, tmp_path)):

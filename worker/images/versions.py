@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import PIL
 from PIL import features
 
+BESIDE_PILLOW = ("simplejpeg", "deflate")
 CODECS = ("jpg", "libjpeg_turbo", "zlib", "zlib_ng", "libtiff", "webp", "avif", "littlecms2")
 
 
 def versions() -> dict[str, str]:
-    """Return the version of Pillow and of each library in it that pictures pass through."""
+    """Return the version of Pillow, of each library in it that pictures pass through, and of those beside it."""
     found = {name: features.version(name) for name in CODECS}
-    return {"pillow": PIL.__version__} | {name: version for name, version in found.items() if version is not None}
+    beside = {name: version(name) for name in BESIDE_PILLOW}
+    return {"pillow": PIL.__version__, **beside} | {name: one for name, one in found.items() if one is not None}
