@@ -38,7 +38,9 @@ class BatchSizes:
     def did_not_fit(self, kind: Hashable, size: int) -> None:
         """Note a batch for which the device had too little memory."""
         with self._lock:
-            self._fits[kind] = min(self._fits.get(kind, self._size), max(size // 2, 1))
+            if size > self._fits.get(kind, self._size):
+                return  # it was made before that was known, and tells nothing new
+            self._fits[kind] = max(size // 2, 1)
             self._full[kind] = 0
 
     def did_fit(self, kind: Hashable, size: int) -> None:

@@ -70,6 +70,13 @@ def test_a_size_that_did_not_fit_is_not_tried_again_soon() -> None:
     assert batcher.add("recipe", (64, 64), 1, 0.0) == [0, 1]
 
 
+def test_batches_that_were_made_before_a_size_was_learned_teach_nothing() -> None:
+    sizes = BatchSizes(8)
+    for size in (8, 8, 7, 5):
+        sizes.did_not_fit("kind", size)
+    assert sizes.of("kind") == 4
+
+
 def test_sizes_grow_again_one_by_one_after_many_full_batches_that_fitted() -> None:
     sizes = BatchSizes(4)
     sizes.did_not_fit("kind", 4)

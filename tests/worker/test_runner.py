@@ -185,7 +185,7 @@ def test_a_worker_that_is_fast_claims_several_shards_and_runs_them_all(
 ) -> None:
     monkeypatch.setattr("worker.runner.CLAIM_SECONDS", 3600)  # whatever else the machine does, this is fast
     with bench.database.transaction() as session:
-        make_job(session, items=320, shard_size=4, recipe=Recipe(model="unchanged"))
+        make_job(session, items=96, shard_size=4, recipe=Recipe(model="unchanged"))
     fast, counts = runner(bench), []
     while fast.step():
         counts.append(len([shard for shard in shards(bench) if shard.state is not ShardState.READY]) - sum(counts))
