@@ -82,7 +82,7 @@ def test_a_worker_drops_a_job_past_its_retention_with_its_outputs(system: System
     database = Database(system.settings.database_url)
     output = Location.parse(job["output_url"])
     storage = system.storages.at(output)
-    assert len(list(storage.list(output.key))) == 3 + 4
+    assert len(list(storage.list(output.key))) == 3 + 5
     with database.transaction() as session:
         record = session.get_one(JobRecord, uuid.UUID(job_id))
         assert record.expires_at is not None
