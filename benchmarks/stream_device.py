@@ -6,12 +6,14 @@ import functools
 import mmap
 import os
 import struct
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 MILLISECONDS = {"slow": 20.0, "fast": 2.0}  # of a picture: as diffusion in a few steps, as a network in one
 NUMBER = struct.Struct("d")
+_ONE = threading.Lock()  # one batch at a time, however many threads have one
 SIDE = 4096  # of the matrices that keep a CUDA device busy
 
 
@@ -33,10 +35,11 @@ def occupy(pictures: int) -> None:
     here lets the interpreter's lock go: whoever shares the process would hold the device up.
     """
     seconds = pictures * milliseconds() / 1000
-    if os.environ.get("BENCH_CUDA"):
-        _multiply(seconds)
-    else:
-        time.sleep(seconds)
+    with _ONE:
+        if os.environ.get("BENCH_CUDA"):
+            _multiply(seconds)
+        else:
+            time.sleep(seconds)
 
 
 @functools.cache

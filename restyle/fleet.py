@@ -108,7 +108,7 @@ def shared(count: int, given: Mapping[str, str]) -> dict[str, str]:
     """Return the settings by which so many workers share the processor; what was set by hand stays."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
     threads = {
-        "RESTYLE_MODEL_THREADS": max(1, cores // 2 // count),
+        "RESTYLE_MODEL_THREADS": max(1, cores // count),
         "RESTYLE_CODEC_THREADS": max(1, cores // count),
     }
     return {name: given.get(name, str(number)) for name, number in threads.items()}

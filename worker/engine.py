@@ -33,7 +33,6 @@ class Engine:
     weights_sha256: str | None  # None of a model that learns nothing
     dtype: str  # in which the model computes
     compile_mode: str | None  # None: not compiled
-    threads: int | None  # of the processor: sums are split among them, and round otherwise. None on a GPU
     codecs: dict[str, str]  # versions by library
 
     @property
@@ -61,7 +60,6 @@ def engine_of(
         weights_sha256=card.weights_sha256,
         dtype=str(dtype).removeprefix("torch."),
         compile_mode=compile_mode,
-        threads=None if device.type == "cuda" else torch.get_num_threads(),
         codecs=versions(),
     )
 

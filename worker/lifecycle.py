@@ -19,7 +19,6 @@ from jobs.maintenance import expire_jobs, start_finishing, waiting_queues
 from jobs.retention import drop_messages
 from jobs.storage import Storages
 from jobs.tenants import tenant_of_job
-from worker.cores import cores
 from worker.device import resolve
 from worker.hanging import end_hung
 from worker.heartbeat import Control, Heartbeat
@@ -71,8 +70,7 @@ class WorkerProcess:
         self._maintained_at = 0.0
         self._stopping = threading.Event()
         self._job_lease: JobLease | None = None
-        # Decoding and encoding want their part.
-        torch.set_num_threads(settings.model_threads or max(1, cores() // 2))
+        torch.set_num_threads(1)  # for each batch; see ModelStage
         self._presence = Presence(
             self._database,
             self.worker_id,

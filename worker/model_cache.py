@@ -20,6 +20,7 @@ from worker.checkpoints import Checkpoint, build, read_checkpoint
 from worker.engine import Engine, engine_of
 from worker.images import PictureLimits, decode
 from worker.pipelines.base import Batch, Pipeline
+from worker.shared_lock import SharedLock
 
 log = structlog.get_logger(__name__)
 
@@ -74,9 +75,9 @@ class ModelCache:
         memory_bytes: int,
     ) -> None:
         self.device = device
-        self.loading = threading.Lock()
-        """Held while a model is built or a style encoded, and while a batch is computed: loading moves memory that a
-        running model may be using, and libraries change torch for the whole process meanwhile."""
+        self.loading = SharedLock()
+        """Held alone while a model is built or a style encoded, shared while a batch is computed: loading moves memory
+        that a running model may be using, and libraries change torch for the whole process meanwhile."""
         self._shelf = shelf
         self._storages = storages
         self._limits = limits
@@ -104,7 +105,7 @@ class ModelCache:
             return known
         references = [self._reference(claim.recipe.style, url) for url in claim.references]
         pipeline = self._pipeline(claim.recipe.model)
-        with self.loading:
+        with self.loading.alone():
             style = pipeline.encode_style(references)
         prepared = Prepared(
             recipe=claim.recipe,
@@ -129,7 +130,7 @@ class ModelCache:
                 if checkpoint.bytes + self._loaded_bytes() > self._memory_bytes:
                     continue
                 pipeline = self._add(name, checkpoint)
-                with self.loading, torch.inference_mode():
+                with self.loading.alone(), torch.inference_mode():
                     blank = torch.zeros((3, BUCKET_PX, BUCKET_PX), dtype=torch.uint8, device=self.device)
                     batch = Batch(images=blank[None], sizes=[(BUCKET_PX, BUCKET_PX)])
                     pipeline.run(batch, pipeline.encode_style([blank]), self._shelf.get(name).complete({}))
@@ -165,7 +166,7 @@ class ModelCache:
         return self._add(name, checkpoint)
 
     def _add(self, name: str, checkpoint: Checkpoint) -> Pipeline:
-        with self.loading:
+        with self.loading.alone():
             pipeline = build(checkpoint, self.device)
         with self._lock:
             self._models[name] = _Model(pipeline=pipeline, bytes=checkpoint.bytes)

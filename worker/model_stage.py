@@ -14,6 +14,7 @@ import torch
 from jobs.errors import ErrorCode, JobsError, OutOfMemory
 from worker.batching import BatchSizes, bucket_of
 from worker.pipelines.base import TiledPipeline
+from worker.shared_lock import SharedLock
 from worker.transfers import Loaded, Restyled, Transfers
 from worker.vital import Vital
 from worker.watch import Watch
@@ -31,7 +32,10 @@ class ModelFailed(JobsError):
 
 
 class ModelStage:
-    """Runs batches on one device, one after the other, and sends their works on.
+    """Runs batches on one device and sends their works on.
+
+    A GPU computes one after the other. On a CPU each batch has one thread, and there are several: how torch divides a
+    sum among threads would show in a picture's last bits.
 
     A batch that is too large for the device is halved and its items are tried again, once nothing else could be
     evicted; `sizes` learns of it. A picture that is too large alone runs in pieces where its model can do that. A
@@ -45,7 +49,8 @@ class ModelStage:
         sizes: BatchSizes,
         *,
         limit_seconds: float,  # for each forward pass
-        loading: threading.Lock,  # held while a model is being loaded
+        threads: int,  # that compute, each a batch of its own; a GPU has one
+        loading: SharedLock,  # held alone while a model is being loaded
         evict: Callable[[str], bool],  # all models but that of a fingerprint; returns whether there were any
         send_on: Callable[[Work], None],
     ) -> None:
@@ -54,6 +59,7 @@ class ModelStage:
         self._watch = watch
         self._sizes = sizes
         self._limit_seconds = limit_seconds
+        self._threads = threads
         self._loading = loading
         self._evict = evict
         self._send_on = send_on
@@ -65,8 +71,10 @@ class ModelStage:
 
     def start(self) -> None:
         """Start the threads."""
-        for name, body in (("load", self._load), ("model", self._run), ("unload", self._unload)):
-            Vital(name, body).start()
+        Vital("load", self._load).start()
+        for number in range(self._threads):
+            Vital(f"model-{number}", self._run).start()
+        Vital("unload", self._unload).start()
 
     @property
     def busy(self) -> bool:
@@ -124,7 +132,7 @@ class ModelStage:
         """Have each work restyled, or failed."""
         started = time.perf_counter()
         try:
-            with self._loading, self._watched(loaded.works):
+            with self._loading.shared(), self._watched(loaded.works):
                 restyled = self._forward(loaded)
         except Exception as error:  # noqa: BLE001  # a model may raise anything
             # While a traceback lives, so do the tensors of all the calls that it passed through.
@@ -194,7 +202,7 @@ class ModelStage:
         log.info("picture_tiled", item_no=work.item.item_no, height=picture.height, width=picture.width)
         started = time.perf_counter()
         try:
-            with self._loading, self._watched([work]), torch.inference_mode():
+            with self._loading.shared(), self._watched([work]), torch.inference_mode():
                 pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)
                 image = prepared.pipeline.run_tiled(pixels, prepared.style, prepared.recipe.parameters)
                 work.output = image.permute(1, 2, 0).numpy()

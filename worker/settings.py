@@ -21,7 +21,10 @@ class WorkerSettings(Settings):
         120, ge=1, le=3600, description="Longest that one stage may take for a picture, or the model for a batch."
     )
     model_threads: int | None = Field(
-        None, ge=1, le=1024, description="Processor threads of the model; half of the machine's if unset."
+        None,
+        ge=1,
+        le=1024,
+        description="Batches that a CPU computes at the same time; one a core if unset. A GPU: one.",
     )
     batch_size: int = Field(8, ge=1, le=256, description="Most pictures in one forward pass.")
     read_threads: int = Field(8, ge=1, le=128, description="Concurrent reads from one bucket.")

@@ -83,6 +83,7 @@ class Stream:
             watch,
             sizes,
             limit_seconds=settings.item_seconds,
+            threads=1 if models.device.type == "cuda" else settings.model_threads or cores(),
             loading=models.loading,
             evict=models.evict,
             send_on=self._to_encode.put,

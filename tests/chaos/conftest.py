@@ -61,6 +61,7 @@ def _ground(parent: Path, database_url: str, nursery: Nursery) -> Iterator[Groun
                 "RESTYLE_LEASE_SECONDS": str(LEASE_SECONDS),
                 "RESTYLE_POLL_SECONDS": "0.2",
                 "RESTYLE_READ_THREADS": "4",
+                "RESTYLE_MODEL_THREADS": "1",
                 "RESTYLE_WRITE_THREADS": "4",
             },
         )

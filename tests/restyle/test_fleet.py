@@ -184,7 +184,7 @@ def test_one_that_is_refused_is_tried_again_slowly_while_others_work(tmp_path: P
 def test_the_processor_is_shared_among_the_workers_and_what_was_set_by_hand_stays(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     assert shared(1, {}) == {
-        "RESTYLE_MODEL_THREADS": str(max(1, cores // 2)),
+        "RESTYLE_MODEL_THREADS": str(cores),
         "RESTYLE_CODEC_THREADS": str(cores),
     }
     assert shared(1000, {}) == {"RESTYLE_MODEL_THREADS": "1", "RESTYLE_CODEC_THREADS": "1"}

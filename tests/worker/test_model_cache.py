@@ -111,7 +111,7 @@ def test_a_warm_cache_holds_what_fits_and_a_damaged_model_spoils_nothing(shelf: 
 def test_no_model_is_built_while_another_runs(shelf: CardShelf, reference: str) -> None:
     models = cache(shelf, 10 * WEIGHTS_BYTES)
     loading = threading.Thread(target=models.prepare, args=(claim("first", reference),), daemon=True)
-    with models.loading:  # as the model stage does for each batch
+    with models.loading.shared():  # as the model stage does for each batch
         loading.start()
         loading.join(0.5)
         assert loading.is_alive()
