@@ -73,7 +73,7 @@ class Watched(Bench):
         monkeypatch.setattr("worker.hanging.end_process", end)
         self.watch = Watch(self._hung)
         self.calls: list[Call] = []
-        settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2, item_seconds=1)
+        settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2, item_seconds=1, model_threads=1)
         stages = Stages(Storages(), PictureLimits(), memory_bytes=8 << 20)
         self.stream = Stream(stages, self.settler, settings, model_cache(), self.watch)
         self.watch.start()

@@ -119,7 +119,7 @@ class Bench:
         self.folder = folder
         self.held_leases = HeldLeases()
         self.settler = Settler(database, self.held_leases, on_job_complete=lambda _job_id: None)
-        settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2)
+        settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2, model_threads=1)
         stages = Stages(storages or Storages(), PictureLimits(), memory_bytes=8 << 20)
         self.watch = Watch(lambda _call: None)
         self.models = model_cache()
