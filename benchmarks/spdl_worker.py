@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import torch
@@ -41,6 +42,7 @@ class SpdlStream:
     """Takes the place of `worker.stream.Stream`."""
 
     on_device = False
+    slow_jobs: frozenset[uuid.UUID] = frozenset()
 
     def __init__(
         self, stages: Stages, settler: Settler, settings: WorkerSettings, models: ModelCache, _watch: Watch
