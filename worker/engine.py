@@ -46,9 +46,7 @@ class Engine:
         return sha256_of(self.facts)[:DIGEST_CHARACTERS]
 
 
-def engine_of(
-    device: torch.device, card: Card, *, dtype: torch.dtype = torch.float32, compile_mode: str | None = None
-) -> Engine:
+def engine_of(device: torch.device, card: Card) -> Engine:
     """Return the engine that a model is on a device of this machine."""
     name, instructions = _cuda_class(device) if device.type == "cuda" else (_cpu_name(), _cpu_instructions())
     return Engine(
@@ -58,8 +56,8 @@ def engine_of(
         model=card.name,
         model_version=card.version,
         weights_sha256=card.weights_sha256,
-        dtype=str(dtype).removeprefix("torch."),
-        compile_mode=compile_mode,
+        dtype="float32",
+        compile_mode=None,
         codecs=versions(),
     )
 

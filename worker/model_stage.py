@@ -1,4 +1,4 @@
-"""The model stage: batches to the device, through the model and back, in three threads: the device never waits."""
+"""The model stage: loading, computing and unloading batches in threads of their own, so that the device never waits."""
 
 from __future__ import annotations
 
