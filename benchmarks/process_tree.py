@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")  # in a second
@@ -11,13 +11,13 @@ TICKS = os.sysconf("SC_CLK_TCK")  # in a second
 
 def cpu_seconds(roots: Iterable[int]) -> float:
     """Return the processor time of process trees; of what has ended in them, as far as it was waited for."""
-    ticks = {pid: sum(map(int, fields[11:15])) for pid, fields in _stats().items()}
-    return sum(ticks.get(pid, 0) for pid in _trees(roots)) / TICKS
+    stats = _stats()
+    return sum(sum(map(int, stats[pid][11:15])) for pid in _trees(roots, stats) if pid in stats) / TICKS
 
 
 def peak_mb(roots: Iterable[int]) -> float:
     """Return the most memory that each process of trees had resident, added up, in MiB."""
-    return sum(_peak_mb(pid) for pid in _trees(roots))
+    return sum(_peak_mb(pid) for pid in _trees(roots, _stats()))
 
 
 def _peak_mb(pid: int) -> float:
@@ -28,8 +28,8 @@ def _peak_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
-def _trees(roots: Iterable[int]) -> set[int]:
-    parents = {pid: int(fields[1]) for pid, fields in _stats().items()}
+def _trees(roots: Iterable[int], stats: Mapping[int, Sequence[str]]) -> set[int]:
+    parents = {pid: int(fields[1]) for pid, fields in stats.items()}
     found = set(roots)
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more

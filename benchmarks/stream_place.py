@@ -13,11 +13,12 @@ from typing import Self
 from benchmarks.stack import DurablePostgres, environment
 from benchmarks.stream_device import set_milliseconds
 from benchmarks.stream_pictures import File, upload
-from benchmarks.witnessed import Line, read
+from benchmarks.witnessed import Line, Witness
 from tests.servers import S3, Broker
 
 STARTED = 16  # effects before the window: two batches, in which everybody opens connections and fills queues
 LOOK_SECONDS = 0.05
+SAMPLE_SECONDS = 1.0  # between two looks at all processes, which take a while themselves
 STALL_SECONDS = 60.0  # without any effect
 CATALOGUE, PEERS, LARGE = "catalogue/", "peers/", "large/"
 
@@ -65,7 +66,7 @@ class Place:
         self.folder = folder
         self.cuda = cuda
         self._s3, self._broker, self._postgres = S3(folder), Broker(folder), DurablePostgres(folder)
-        self._witness, self._milliseconds = folder / "witness", folder / "milliseconds"
+        self._witness, self._milliseconds = Witness(folder / "witness"), folder / "milliseconds"
         self.take(0)
 
     def __enter__(self) -> Self:
@@ -108,7 +109,7 @@ class Place:
             BENCH_BUCKET=self.bucket,
             BENCH_SOURCE=source,
             BENCH_OUTPUT=output,
-            BENCH_WITNESS=str(self._witness),
+            BENCH_WITNESS=str(self._witness.path),
             BENCH_MILLISECONDS=str(self._milliseconds),
             BENCH_URL=f"unix://{self._broker.socket_path}?db=0",
             BENCH_CUDA="1" if self.cuda else "",
@@ -120,7 +121,7 @@ class Place:
 
     def lines(self) -> list[Line]:
         """Return all that the witness was told so far."""
-        return read(self._witness)
+        return self._witness.lines()
 
     def watch(
         self, count: int, before: int, cpu_seconds: Callable[[], float], failure: Callable[[], str | None]
@@ -132,15 +133,19 @@ class Place:
         """
         samples: list[Sample] = []
         moments: dict[int, float] = {}
+        looked_at, sample_at = before, 0.0
         progress = time.monotonic()
         while True:
             ended = failure()  # asked first: what ended has said all that it will
             seen = len(moments)
-            for line in self.lines()[before:]:
+            told = self.lines()
+            for line in told[looked_at:]:
                 if line.letter == "E":
                     moments.setdefault(line.item, line.at)
-            if len(moments) >= min(STARTED, count):
+            looked_at = len(told)
+            if len(moments) == count or (len(moments) >= STARTED and time.time() >= sample_at):
                 samples.append(Sample(at=time.time(), effects=len(moments), cpu_seconds=cpu_seconds()))
+                sample_at = samples[-1].at + SAMPLE_SECONDS
             if len(moments) == count:
                 return Streamed.of(list(moments.values()), samples)
             if len(moments) > seen:
