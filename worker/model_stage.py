@@ -124,7 +124,7 @@ class ModelStage:
             with self._watched(works):
                 seconds = self._transfers.unload(restyled)
             if seconds is not None:
-                _note(works, seconds)
+                self._note(works, seconds)
             del restyled
             self._leave(works)
 
@@ -139,11 +139,11 @@ class ModelStage:
             failed = error.with_traceback(None) if _out_of_memory(error) else error
         else:
             if restyled.done is None:
-                _note(loaded.works, time.perf_counter() - started)
+                self._note(loaded.works, time.perf_counter() - started)
             self._sizes.did_fit(_kind(loaded.works), len(loaded.works))
             self._restyled.put(restyled)
             return
-        _note(loaded.works, time.perf_counter() - started)
+        self._note(loaded.works, time.perf_counter() - started)
         if _out_of_memory(failed):
             self._make_room(loaded, failed)
         else:
@@ -209,7 +209,14 @@ class ModelStage:
         except Exception as error:  # noqa: BLE001  # as above
             failed = OutOfMemory() if _out_of_memory(error) else ModelFailed(f"the model failed in tiles: {error!r}")
             work.fail(failed)
-        _note([work], time.perf_counter() - started)
+        self._note([work], time.perf_counter() - started)
+
+    def _note(self, works: Sequence[Work], seconds: float) -> None:
+        """Add to each picture its share of a batch's time, and of the device, which each thread has a part of."""
+        share = seconds / len(works)
+        for work in works:
+            work.device_seconds = (work.device_seconds or 0.0) + share / self._threads
+            work.milliseconds["model"] = round(work.milliseconds.get("model", 0.0) + share * 1000, 1)
 
     def _watched(self, works: Sequence[Work]) -> contextlib.AbstractContextManager[None]:
         items = [(work.held, work.item.item_no) for work in works]
@@ -228,13 +235,6 @@ class ModelStage:
 def _kind(works: Sequence[Work]) -> tuple[str, tuple[int, int]]:
     assert works[0].size is not None
     return (works[0].prepared.fingerprint, bucket_of(*works[0].size))
-
-
-def _note(works: Sequence[Work], seconds: float) -> None:
-    """Add to each picture its share of the device's time."""
-    for work in works:
-        work.device_seconds = (work.device_seconds or 0.0) + seconds / len(works)
-        work.milliseconds["model"] = round(work.device_seconds * 1000, 1)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -23,7 +23,7 @@ from jobs.engines import engine_facts
 from jobs.errors import StorageError
 from jobs.locations import Location
 from jobs.recipes import Recipe
-from jobs.records import ItemErrorRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.records import ItemErrorRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord, SumRecord
 from jobs.retries import POSTPONING, Backoff
 from jobs.states import ItemState, ShardState
 from jobs.storage import Storage, Storages
@@ -114,12 +114,14 @@ def model_cache(shelf: CardShelf | None = None) -> ModelCache:
 class Bench:
     """A stream over a folder, and a claim of one job of `SIZE` pictures."""
 
-    def __init__(self, database: Database, folder: Path, storages: Storages | None = None) -> None:
+    def __init__(
+        self, database: Database, folder: Path, storages: Storages | None = None, *, model_threads: int = 1
+    ) -> None:
         self.database = database
         self.folder = folder
         self.held_leases = HeldLeases()
         self.settler = Settler(database, self.held_leases, on_job_complete=lambda _job_id: None)
-        settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2, model_threads=1)
+        settings = WorkerSettings(batch_size=4, read_threads=2, write_threads=2, model_threads=model_threads)
         stages = Stages(storages or Storages(), PictureLimits(), memory_bytes=8 << 20)
         self.watch = Watch(lambda _call: None)
         self.models = model_cache()
@@ -217,9 +219,19 @@ def test_every_result_says_what_computed_it_and_how_long_it_held_the_device(benc
     assert len(seconds) == SIZE - 1
     assert all(each > 0 for each in seconds)
     with bench.database.reading() as session:
-        shard = session.get_one(ShardRecord, (claim.lease.job_id, 0))
+        [part] = session.scalars(select(SumRecord))
         assert engine_facts(session, [digest]) == {digest: prepared(claim, Invert()).engine.facts}
-    assert (shard.device_item_count, shard.device_seconds) == (SIZE - 1, pytest.approx(sum(seconds)))
+    assert (part.device_item_count, part.device_seconds) == (SIZE - 1, pytest.approx(sum(seconds)))
+
+
+def test_a_batch_holds_as_much_of_a_cpu_as_its_thread_does(database: Database, tmp_path: Path) -> None:
+    bench = Bench(database, tmp_path, model_threads=4)
+    claim = bench.claim()
+    bench.run(claim, SlowToRefuse(fits=1))
+    rows = bench.results(claim).values()
+    held = sum(row.device_seconds or 0.0 for row in rows)
+    passed = sum((row.milliseconds or {})["model"] for row in rows) / 1000
+    assert held == pytest.approx(passed / 4, rel=0.05)
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bench: Bench) -> None:
