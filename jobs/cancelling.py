@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Row, Select, and_, exists, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from jobs import sums
 from jobs.database import Database, now
 from jobs.job_leases import JobLease, hold
 from jobs.moves import move
@@ -51,6 +52,7 @@ def _cancel_some(session: Session, job: JobRecord) -> int:
         return 0
     for run in _runs(shards):
         _append_cancelled(session, job.id, run)
+    cancelled = sum(shard.pending for shard in shards)
     session.execute(
         update(ShardRecord)
         .where(ShardRecord.job_id == job.id, ShardRecord.shard_no.in_([shard.shard_no for shard in shards]))
@@ -64,10 +66,14 @@ def _cancel_some(session: Session, job: JobRecord) -> int:
         )
         .execution_options(synchronize_session=False)
     )
+    sums.add(
+        session,
+        [sums.Added(job_id=job.id, part=sums.OF_THE_SERVICE, counts={ItemState.CANCELLED: cancelled})],
+    )
     return len(shards)
 
 
-def _to_take(session: Session, job: JobRecord) -> Select[int, int, int, int, bool]:
+def _to_take(session: Session, job: JobRecord) -> Select[int, int, int, int, bool, int]:
     takeable = ShardRecord.state != ShardState.ENDED
     if job.cancel_mode is CancelMode.DRAIN:
         expired = and_(ShardRecord.state == ShardState.LEASED, ShardRecord.lease_expires_at < now(session))
@@ -79,6 +85,7 @@ def _to_take(session: Session, job: JobRecord) -> Select[int, int, int, int, boo
             ShardRecord.end_item_no,
             ShardRecord.attempt,
             (settled_count() == 0).label("untouched"),
+            (ShardRecord.item_count - settled_count()).label("pending"),
         )
         .where(ShardRecord.job_id == job.id, takeable)
         .order_by(ShardRecord.shard_no)
@@ -97,7 +104,7 @@ class _Run:
     untouched: bool  # none of them has settled
 
 
-def _runs(shards: Sequence[Row[int, int, int, int, bool]]) -> list[_Run]:
+def _runs(shards: Sequence[Row[int, int, int, int, bool, int]]) -> list[_Run]:
     """Put shards together, so that a few statements, mostly one, do for all of them."""
     runs: list[_Run] = []
     for shard in sorted(shards, key=lambda shard: shard.first_item_no):

@@ -9,14 +9,15 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from jobs.database import now
 from jobs.moves import fail, move
 from jobs.recipes import FailurePolicy
-from jobs.records import JobRecord, ShardRecord
+from jobs.records import JobRecord
 from jobs.states import CLAIMABLE, JobState
+from jobs.sums import counts_of
 
 MIN_RESCUES = 20  # chosen: one poison item in a shard of 128 costs about 9, and must not stop what is beside it
 ITEMS_PER_RESCUE = 20  # chosen: with fewer items done for each lost worker, the fleet restarts more than it works
@@ -80,9 +81,7 @@ def start_afresh(session: Session, job_id: uuid.UUID) -> None:
 
 
 def _counts(session: Session, job_id: uuid.UUID) -> dict[str, int]:
-    sums = (func.coalesce(func.sum(getattr(ShardRecord, f"{name}_count")), 0) for name in SETTLED)
-    row = session.execute(select(*sums).where(ShardRecord.job_id == job_id)).one()
-    return {name: int(count) for name, count in zip(SETTLED, row, strict=True)}
+    return {state.value: count for state, count in counts_of(session, job_id).items()}
 
 
 def _since(counts: dict[str, int], before: dict[str, Any] | None) -> dict[str, int]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from jobs.database import Database, now, storable
 from jobs.engines import engine_facts
@@ -21,10 +18,11 @@ from jobs.locations import Location
 from jobs.manifests import encode_line
 from jobs.moves import move
 from jobs.output_keys import files_url
-from jobs.records import JobRecord, ShardRecord
+from jobs.records import JobRecord
 from jobs.result_lines import ERROR_STATES, Line, bad_row_lines, error_line, item_rows, line_of
-from jobs.states import ItemState, JobState, outcome_of
+from jobs.states import JobState, outcome_of
 from jobs.storage import Storages
+from jobs.sums import counts_of
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +61,7 @@ def finish(database: Database, storages: Storages, lease: JobLease, *, draw_shee
     with database.transaction() as session:
         job = hold(session, lease)
         outcome = outcome_of(
-            _counts(session, job.id),
+            counts_of(session, job.id),
             bad_rows=job.bad_row_count,
             cancelled=job.cancelling_at is not None,
             failed=job.error is not None,
@@ -73,13 +71,6 @@ def finish(database: Database, storages: Storages, lease: JobLease, *, draw_shee
         until = expires_at(job, moment)
         move(session, job.id, JobState.ENDED, outcome=outcome, ended_at=moment, expires_at=until, error=error)
     log.info("job_ended", job_id=str(job.id), outcome=outcome.value)
-
-
-def _counts(session: Session, job_id: uuid.UUID) -> dict[ItemState, int]:
-    states = (ItemState.SUCCEEDED, ItemState.REUSED, ItemState.REJECTED, ItemState.FAILED, ItemState.CANCELLED)
-    sums = [func.coalesce(func.sum(getattr(ShardRecord, f"{state.value}_count")), 0) for state in states]
-    row = session.execute(select(*sums).where(ShardRecord.job_id == job_id)).one()
-    return {state: int(count) for state, count in zip(states, row, strict=True)}
 
 
 def _write_files(

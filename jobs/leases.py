@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import random
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Float,
     Integer,
     Uuid,
     and_,
@@ -33,6 +32,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 from uuid_utils.compat import uuid7
 
+from jobs import sums
 from jobs.claimable import runnable
 from jobs.database import append, clock, now, storable
 from jobs.errors import LeaseLost
@@ -142,6 +142,7 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> dict[Lease, b
     """
     ended: dict[Lease, bool] = {}
     results, tries = [], []
+    recorded: defaultdict[tuple[uuid.UUID, int], list[ItemResult]] = defaultdict(list)
     for settlement in settlements:
         lease = settlement.lease
         settled = session.execute(_SETTLE, _parameters(settlement)).one_or_none()
@@ -150,9 +151,11 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> dict[Lease, b
         state, moment = settled
         ended[lease] = state is ShardState.ENDED
         results += [_result_row(lease, result, moment) for result in settlement.results]
+        recorded[lease.job_id, sums.part_of(lease.worker_id)] += settlement.results
         tries += [_error_row(lease, failed, moment) for failed in settlement.failed_tries]
     append(session, ResultRecord, results)
     append(session, ItemErrorRecord, tries)
+    sums.add(session, [_added(*where, settled) for where, settled in recorded.items() if settled])
     return ended
 
 
@@ -242,18 +245,26 @@ def _held_by(
 
 def _parameters(settlement: Settlement) -> dict[str, Any]:
     lease, added = settlement.lease, Counter(result.state for result in settlement.results)
-    on_device = [result for result in settlement.results if result.device_seconds is not None]
-    costs = [result.cost for result in on_device if result.cost is not None]
     return {
         "of_job": lease.job_id,
         "of_shard": lease.shard_no,
         "with_token": lease.token,
         "added": len(settlement.results),
-        "added_on_device": len(on_device),
-        "added_device_seconds": sum(result.device_seconds or 0.0 for result in on_device),
-        "added_cost": sum(costs) if len(costs) == len(on_device) else None,  # what is added to it becomes null
         **{f"added_{state.value}": added[state] for state in SETTLED},
     }
+
+
+def _added(job_id: uuid.UUID, part: int, results: Sequence[ItemResult]) -> sums.Added:
+    on_device = [result for result in results if result.device_seconds is not None]
+    costs = [result.cost for result in on_device if result.cost is not None]
+    return sums.Added(
+        job_id=job_id,
+        part=part,
+        counts=Counter(result.state for result in results),
+        device_item_count=len(on_device),
+        device_seconds=sum(result.device_seconds or 0.0 for result in on_device),
+        cost=sum(costs) if len(costs) == len(on_device) else None,  # what is added to it becomes null
+    )
 
 
 def _result_row(lease: Lease, result: ItemResult, moment: datetime.datetime) -> dict[str, Any]:
@@ -305,11 +316,6 @@ def _settling() -> ReturningUpdate[ShardState, datetime.datetime]:
             )
         )
         .values({count: count + bindparam(f"added_{state.value}", type_=Integer()) for state, count in counts.items()})
-        .values(
-            device_item_count=ShardRecord.device_item_count + bindparam("added_on_device", type_=Integer()),
-            device_seconds=ShardRecord.device_seconds + bindparam("added_device_seconds", type_=Float()),
-            cost=ShardRecord.cost + bindparam("added_cost", type_=Float()),
-        )
         .values(
             state=case((complete, ShardState.ENDED), else_=ShardState.LEASED),
             worker_id=case((complete, None), else_=ShardRecord.worker_id),

@@ -291,7 +291,4 @@ def _shard_row(job_id: uuid.UUID, shard_no: int, first_item_no: int, end_item_no
         "rejected_count": 0,
         "failed_count": 0,
         "cancelled_count": 0,
-        "device_item_count": 0,
-        "device_seconds": 0.0,
-        "cost": 0.0,
     }

@@ -11,6 +11,7 @@ import uuid
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from jobs import sums
 from jobs.errors import ErrorCode
 from jobs.records import ItemRecord, JobRecord, ShardRecord
 from jobs.shards import pending_items, settle_pending
@@ -22,7 +23,7 @@ DEATHS = 2  # leases lost before a shard is halved: one may be the machine's fau
 def quarantine(session: Session, job_id: uuid.UUID, shard_no: int) -> bool:
     """Halve a shard that lost too many workers, or fail its last item. Return whether anything is left to run.
 
-    The shard's row must be locked by this transaction.
+    The rows of the shard and of its job must be locked by this transaction.
     """
     shard = session.get_one(ShardRecord, (job_id, shard_no))
     if shard.attempt < DEATHS:
@@ -32,17 +33,19 @@ def quarantine(session: Session, job_id: uuid.UUID, shard_no: int) -> bool:
     if len(numbers) > 1:
         _halve(session, shard, numbers[len(numbers) // 2], len(numbers) - len(numbers) // 2)
         return True
-    shard.failed_count += settle_pending(
+    failed = settle_pending(
         session,
         shard,
         ItemState.FAILED,
         error_code=ErrorCode.WORKER_CRASHED,
         error_message=f"{shard.attempt} workers in a row did not come back from this item",
     )
+    shard.failed_count += failed
     shard.state = ShardState.ENDED
     shard.worker_id = shard.lease_expires_at = None
     shard.lease_token += 1
     session.flush()
+    sums.add(session, [sums.Added(job_id=job_id, part=sums.OF_THE_SERVICE, counts={ItemState.FAILED: failed})])
     return False
 
 

@@ -31,6 +31,7 @@ from jobs.records import (
     ResultPartRecord,
     ResultRecord,
     ShardRecord,
+    SumRecord,
     WebhookDeliveryRecord,
 )
 from jobs.result_lines import WRITTEN
@@ -53,6 +54,7 @@ TABLES: tuple[tuple[type, InstrumentedAttribute[int]], ...] = (
     (ItemRecord, ItemRecord.item_no),
     (ResultPartRecord, ResultPartRecord.shard_no),
     (ShardRecord, ShardRecord.shard_no),
+    (SumRecord, SumRecord.part),
     (BadRowRecord, BadRowRecord.row_no),
     (EventRecord, EventRecord.id),  # with their messages to webhooks
 )

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, exists, func, literal, select
+from sqlalchemy import ColumnElement, Select, bindparam, case, delete, exists, func, literal, select
 from sqlalchemy.orm import Session
 
 from jobs.database import now
@@ -57,7 +57,7 @@ def tenant_of_key(session: Session, settings: Settings, key: str | None) -> Tena
 
     """
     if key is not None:
-        of_key = session.execute(_TENANT_OF_KEY, {"sha256": _digest(key)}).one_or_none()
+        of_key = session.execute(_TENANT_OF_KEY, {"sha256": digest_of(key)}).one_or_none()
         if of_key is not None:
             return _tenant(settings, of_key[0], of_key[1], keyed=True)
     keyed, row = session.execute(_TENANT_WITHOUT_KEY).one()
@@ -133,7 +133,7 @@ def add_key(session: Session, tenant_id: str) -> str:
             raise NotFound(f"there is no tenant {tenant_id}: add it first")
         add_tenant(session, DEFAULT)
     key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
-    session.add(ApiKeyRecord(sha256=_digest(key), tenant_id=tenant_id, created_at=now(session)))
+    session.add(ApiKeyRecord(sha256=digest_of(key), tenant_id=tenant_id, created_at=now(session)))
     session.flush()
     return key
 
@@ -194,6 +194,16 @@ def _select_tenant_without_key() -> Select[bool, TenantRecord | None]:
     )
 
 
+def keyed_tenant_id() -> ColumnElement[str]:
+    """Return an expression for the tenant of the key with the digest `sha256`; null where there is none."""
+    return select(ApiKeyRecord.tenant_id).where(ApiKeyRecord.sha256 == bindparam("sha256")).scalar_subquery()
+
+
+def keyless_tenant_id() -> ColumnElement[str | None]:
+    """Return an expression for the tenant of a request without a key; null where one is needed."""
+    return case((~exists().select_from(ApiKeyRecord), literal(DEFAULT)))
+
+
 # Built once: each request asks one of them.
 _TENANT_OF_KEY = _select_tenant_of_key()
 _TENANT_WITHOUT_KEY = _select_tenant_without_key()
@@ -203,7 +213,7 @@ def _has_keys(session: Session) -> bool:
     return bool(session.scalar(select(exists().select_from(ApiKeyRecord))))
 
 
-def _digest(key: str) -> str:
+def digest_of(key: str) -> str:
     # Keys are random, not chosen by people: a plain digest cannot be guessed back, and is found by an index.
     return hashlib.sha256(key.encode()).hexdigest()
 

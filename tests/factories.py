@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from jobs import leases
+from jobs import leases, sums
 from jobs.database import append, now
 from jobs.errors import LeaseLost
 from jobs.leases import FailedTry, ItemResult, Lease, Settlement
@@ -28,7 +28,7 @@ from jobs.records import (
     WebhookRecord,
 )
 from jobs.signing import new_secret
-from jobs.states import ItemState, JobOutcome, JobState, ShardState
+from jobs.states import SETTLED, ItemState, JobOutcome, JobState, ShardState
 
 TENANT = "default"
 
@@ -168,6 +168,9 @@ def make_shard(
     shard = ShardRecord(**defaults | columns)
     session.add(shard)
     session.flush()
+    counts = {state: columns[f"{state.value}_count"] for state in SETTLED if f"{state.value}_count" in columns}
+    if counts:
+        sums.add(session, [sums.Added(job_id=job.id, part=sums.OF_THE_SERVICE, counts=counts)])
     return shard
 
 
@@ -190,6 +193,8 @@ def make_results(
         if settled_count(shard) == shard.item_count:
             shard.state, shard.worker_id, shard.lease_expires_at = ShardState.ENDED, None, None
     session.flush()
+    added = sums.Added(job_id=job.id, part=sums.OF_THE_SERVICE, counts={state: len(settled)})
+    sums.add(session, [added])
 
 
 def result_row(job: JobRecord, item_no: int, state: ItemState, **columns: Any) -> dict[str, Any]:

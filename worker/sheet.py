@@ -7,14 +7,15 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from jobs.database import Database, ReadSession, now
 from jobs.errors import JobsError
 from jobs.locations import Location
-from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.records import ItemRecord, JobRecord, ResultRecord
 from jobs.states import ItemState
 from jobs.storage import Storages
+from jobs.sums import counts_of
 from worker.contact_sheet import THUMBNAIL_PX, Entry, render
 from worker.images import PictureLimits, thumbnail
 
@@ -43,7 +44,7 @@ def draw_sheet(
 
 def _facts(session: ReadSession, job: JobRecord) -> dict[str, str]:
     """Say in a few words what was asked for, and what came of it."""
-    count = session.scalar(select(func.sum(ShardRecord.succeeded_count)).where(ShardRecord.job_id == job.id)) or 0
+    count = counts_of(session, job.id)[ItemState.SUCCEEDED]
     facts = {name: str(value) for name, value in job.recipe["parameters"].items()}
     facts["succeeded"] = f"{count} of {job.planned_item_count}"
     if job.started_at is not None and count:

@@ -15,7 +15,7 @@ from api.schemas.controls import JobPreview
 from api.schemas.items import Item, ItemPage
 from api.schemas.jobs import Job, JobPage
 from api.tags import is_known, quoted, wait_seconds
-from jobs.queries import JobStatus, find_job, item_page, job_page, job_status
+from jobs.queries import JobStatus, find_job, item_page, job_page, job_status, job_status_by_key
 from jobs.recipes import JobRequest
 from jobs.states import ItemState, JobState
 from jobs.tenants import tenant_of_key
@@ -118,7 +118,8 @@ def list_items(
 def _look(parts: Parts, key: str | None, job_id: uuid.UUID) -> JobStatus:
     """Look at a job for whoever has this key: in one thread and one session, for this is what is asked most."""
     with parts.database.reading() as session:
-        return job_status(session, tenant_of_key(session, parts.settings, key), job_id)
+        status = job_status_by_key(session, key, job_id)
+        return status or job_status(session, tenant_of_key(session, parts.settings, key), job_id)
 
 
 async def _changed(parts: Parts, key: str | None, request: Request, known: JobStatus, seconds: int) -> JobStatus:

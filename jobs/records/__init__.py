@@ -1,12 +1,21 @@
 """The rows, and when each column changes.
 
-`items` and `results` are appended and never updated; `shards` are the only rows that change while work runs.
+`items` and `results` are appended and never updated; `shards`, and a few `sums`, are the only rows that change while
+work runs.
 Whoever imports one record imports all: tables refer to one another, and a part of them is no schema.
 """
 
 from jobs.records.engines import EngineRecord
 from jobs.records.events import EventRecord, WebhookDeliveryRecord, WebhookRecord
-from jobs.records.items import BadRowRecord, ItemErrorRecord, ItemRecord, ResultPartRecord, ResultRecord, ShardRecord
+from jobs.records.items import (
+    BadRowRecord,
+    ItemErrorRecord,
+    ItemRecord,
+    ResultPartRecord,
+    ResultRecord,
+    ShardRecord,
+    SumRecord,
+)
 from jobs.records.jobs import JobRecord
 from jobs.records.record import Record, UtcDateTime
 from jobs.records.tenants import ApiKeyRecord, StyleRecord, TenantRecord
@@ -24,6 +33,7 @@ __all__ = [
     "ResultRecord",
     "ShardRecord",
     "StyleRecord",
+    "SumRecord",
     "TenantRecord",
     "UtcDateTime",
     "WebhookDeliveryRecord",

@@ -73,12 +73,6 @@ class ShardRecord(Record):
     rejected_count: Mapped[int] = mapped_column(default=0)
     failed_count: Mapped[int] = mapped_column(default=0)
     cancelled_count: Mapped[int] = mapped_column(default=0)
-    device_item_count: Mapped[int] = mapped_column(default=0)
-    """Settled items that a device had."""
-    device_seconds: Mapped[float] = mapped_column(Float, default=0.0)
-    """Of its settled items, added up."""
-    cost: Mapped[float | None] = mapped_column(Float, default=0.0)
-    """Of its settled items, added up; null from the first on whose cost is unknown."""
 
     __table_args__ = (
         Index(  # those that were never postponed, in order; then those that were, the first due first
@@ -101,6 +95,29 @@ class ShardRecord(Record):
         ),
         CheckConstraint("(state = 'leased') = (worker_id IS NOT NULL)", name="worker_when_leased"),
     )
+
+
+class SumRecord(Record):
+    """One of several parts of what became of a job's items so far: see `jobs.sums`."""
+
+    __tablename__ = "sums"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """No foreign key: its check waits for whoever holds the job's row, and that one may wait for who settles."""
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    succeeded_count: Mapped[int]
+    reused_count: Mapped[int]
+    rejected_count: Mapped[int]
+    failed_count: Mapped[int]
+    cancelled_count: Mapped[int]
+    device_item_count: Mapped[int]
+    """Settled items that a device had."""
+    device_seconds: Mapped[float] = mapped_column(Float)
+    cost: Mapped[float | None] = mapped_column(Float)
+    """Null from the first item on whose cost is unknown."""
+
+    # Changed about once a second by each worker: room for the new row beside the old one keeps the index out of it.
+    __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
 
 
 class ResultRecord(Record):

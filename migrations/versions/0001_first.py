@@ -254,9 +254,6 @@ def upgrade() -> None:
         sa.Column("rejected_count", sa.Integer(), nullable=False),
         sa.Column("failed_count", sa.Integer(), nullable=False),
         sa.Column("cancelled_count", sa.Integer(), nullable=False),
-        sa.Column("device_item_count", sa.Integer(), nullable=False),
-        sa.Column("device_seconds", sa.Float(), nullable=False),
-        sa.Column("cost", sa.Float(), nullable=True),
         sa.CheckConstraint("(state = 'leased') = (worker_id IS NOT NULL)", name=op.f("ck_shards_worker_when_leased")),
         sa.CheckConstraint(
             "succeeded_count + reused_count + rejected_count + failed_count + cancelled_count <= item_count",
@@ -280,6 +277,22 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'ready'"),
         sqlite_where=sa.text("state = 'ready'"),
+    )
+
+    op.create_table(
+        "sums",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("part", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("succeeded_count", sa.Integer(), nullable=False),
+        sa.Column("reused_count", sa.Integer(), nullable=False),
+        sa.Column("rejected_count", sa.Integer(), nullable=False),
+        sa.Column("failed_count", sa.Integer(), nullable=False),
+        sa.Column("cancelled_count", sa.Integer(), nullable=False),
+        sa.Column("device_item_count", sa.Integer(), nullable=False),
+        sa.Column("device_seconds", sa.Float(), nullable=False),
+        sa.Column("cost", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("job_id", "part", name=op.f("pk_sums")),
+        postgresql_with={"fillfactor": 50},
     )
 
     op.create_table(
@@ -421,6 +434,7 @@ def downgrade() -> None:
 
     op.drop_table("item_errors")
 
+    op.drop_table("sums")
     op.drop_table("shards")
     op.drop_table("items")
 

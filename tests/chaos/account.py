@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from jobs.database import Database
-from jobs.records import EventRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.records import EventRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord, SumRecord
 from jobs.states import SETTLED, ItemState, JobState, ShardState
 from tests.chaos.fleet import Fleet
 
@@ -44,6 +44,7 @@ def check_tables(database: Database, job_id: str) -> dict[int, ResultRecord]:
         numbers = session.scalars(select(ItemRecord.item_no).where(ItemRecord.job_id == job.id)).all()
         results = session.scalars(select(ResultRecord).where(ResultRecord.job_id == job.id)).all()
         shards = session.scalars(select(ShardRecord).where(ShardRecord.job_id == job.id)).all()
+        sums = session.scalars(select(SumRecord).where(SumRecord.job_id == job.id)).all()
         ends = session.scalar(select(func.count()).where(EventRecord.job_id == job.id, EventRecord.kind == "job.ended"))
         session.expunge_all()
     rows = {row.item_no: row for row in results}
@@ -53,12 +54,13 @@ def check_tables(database: Database, job_id: str) -> dict[int, ResultRecord]:
     assert all(shard.state is ShardState.ENDED for shard in shards)
     by_state = Counter(row.state for row in results)
     for state in SETTLED:
-        assert sum(getattr(shard, f"{state.value}_count") for shard in shards) == by_state[state], state
+        for counted in (shards, sums):
+            assert sum(getattr(row, f"{state.value}_count") for row in counted) == by_state[state], state
     assert sum(shard.item_count for shard in shards) == job.planned_item_count
     on_device = [row for row in results if row.device_seconds is not None]
-    assert sum(shard.device_item_count for shard in shards) == len(on_device)
+    assert sum(part.device_item_count for part in sums) == len(on_device)
     taken = sum(row.device_seconds or 0.0 for row in on_device)
-    assert math.isclose(sum(shard.device_seconds for shard in shards), taken, rel_tol=1e-6, abs_tol=1e-6)
+    assert math.isclose(sum(part.device_seconds for part in sums), taken, rel_tol=1e-6, abs_tol=1e-6)
     assert all(row.engine for row in on_device)
     assert ends == 1, f"the job ended {ends} times"
     return rows

@@ -224,9 +224,6 @@ def shard_row(job_id: uuid.UUID, number: int) -> dict[str, object]:
         "lease_token": 0,
         "postponed_count": 0,
         **dict.fromkeys(counts, 0),
-        "device_item_count": 0,
-        "device_seconds": 0.0,
-        "cost": 0.0,
     }
 
 

@@ -327,9 +327,6 @@ def crowded(database: Database) -> uuid.UUID:
                 "rejected_count": 0,
                 "failed_count": 0,
                 "cancelled_count": 0,
-                "device_item_count": 0,
-                "device_seconds": 0.0,
-                "cost": 0.0,
             }
             for number in range(SHARDS)
         ]

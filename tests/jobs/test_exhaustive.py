@@ -190,8 +190,9 @@ class World:
         counted = "succeeded_count + failed_count + cancelled_count"
         [(counts, least)] = self.connection.execute(f"SELECT sum({counted}), min(attempt) FROM shards").fetchall()
         [(results,)] = self.connection.execute("SELECT count(*) FROM results").fetchall()
-        if counts != results:
-            raise Broken(f"{results} results are counted as {counts}")
+        [(added,)] = self.connection.execute(f"SELECT coalesce(sum({counted}), 0) FROM sums").fetchall()
+        if not counts == added == results:
+            raise Broken(f"{results} results are counted as {counts}, and added up to {added}")
         if least < 0:
             raise Broken("an attempt was taken back that was another's")
 

@@ -41,6 +41,7 @@ from jobs.retrying import child_request, find_retried
 from jobs.settings import Settings
 from jobs.states import CLAIMABLE, JOB_MOVES, SETTLED, CancelMode, ItemState, JobOutcome, JobState
 from jobs.storage import Storages
+from jobs.sums import counts_of
 from jobs.tenants import Tenant
 from tests import factories
 from tests.factories import make_job, make_results
@@ -437,6 +438,7 @@ class Leases(RuleBasedStateMachine):
             shards = session.execute(
                 select(ShardRecord.job_id, ShardRecord.shard_no, ShardRecord.lease_token, *counted)
             ).all()
+            added = {job_id: counts_of(session, job_id) for job_id in self.jobs}
         rows = self.rows()
         states = {row.id: row.state for row in jobs}
         assert {row.id: row.rescued_count for row in jobs} == {job_id: job.rescued for job_id, job in self.jobs.items()}
@@ -451,6 +453,7 @@ class Leases(RuleBasedStateMachine):
                 {state: sum(shard[3 + place] for shard in own.values()) for place, state in enumerate(SETTLED)}
             )
             assert +counts == Counter(job.results.values())
+            assert +Counter(added[job_id]) == +counts
             before = self.seen.get(job_id, Counter())
             assert all(counts[state] >= before[state] for state in SETTLED), "a count has fallen"
             self.seen[job_id] = counts

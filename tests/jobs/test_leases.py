@@ -16,7 +16,7 @@ from jobs.claims import Claim
 from jobs.database import Database, now
 from jobs.errors import LeaseLost
 from jobs.leases import FailedTry, ItemResult, Settlement
-from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord, SumRecord
 from jobs.retries import Backoff
 from jobs.states import CancelMode, ItemState, JobState, ShardState
 from tests import factories
@@ -226,7 +226,7 @@ def on_device(number: int, seconds: float, cost: float | None) -> ItemResult:
     return ItemResult(item_no=number, state=ItemState.SUCCEEDED, device_seconds=seconds, cost=cost, engine="e1")
 
 
-def test_a_shard_adds_up_what_its_items_took_and_one_of_unknown_price_makes_its_cost_unknown(
+def test_a_job_adds_up_what_its_items_took_and_one_of_unknown_price_makes_its_cost_unknown(
     database: Database,
 ) -> None:
     add_job(database, items=5)
@@ -235,8 +235,8 @@ def test_a_shard_adds_up_what_its_items_took_and_one_of_unknown_price_makes_its_
     def settled(*results: ItemResult) -> tuple[int, float, float | None]:
         settle(database, claimed, results)
         with database.reading() as session:
-            shard = shard_of(session, claimed)
-        return shard.device_item_count, shard.device_seconds, shard.cost
+            [part] = session.scalars(select(SumRecord))
+        return part.device_item_count, part.device_seconds, part.cost
 
     failed = ItemResult(item_no=0, state=ItemState.FAILED, error_code="truncated")
     assert settled(failed) == (0, 0.0, 0.0)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, text
 
+from jobs import sums
 from jobs.queries import JobStatus, item_page, job_page, job_status
-from jobs.records import JobRecord, ShardRecord
+from jobs.records import JobRecord
 from jobs.states import ItemState, JobState
 from jobs.tenants import Tenant
 from tests.factories import make_job, make_results
@@ -103,9 +104,11 @@ def spend(database: Database, job: JobRecord, *shards: tuple[float, float | None
     """Let some shards of four items have settled, after so many device-seconds at such a cost."""
     with database.transaction() as session:
         make_results(session, job, range(4 * len(shards)))
-        for number, (seconds, cost) in enumerate(shards):
-            shard = session.get_one(ShardRecord, (job.id, number))
-            shard.device_item_count, shard.device_seconds, shard.cost = 4, seconds, cost
+        added = [
+            sums.Added(job_id=job.id, part=part, counts={}, device_item_count=4, device_seconds=seconds, cost=cost)
+            for part, (seconds, cost) in enumerate(shards)
+        ]
+        sums.add(session, added)
 
 
 def status_of(database: Database, job: JobRecord) -> JobStatus:

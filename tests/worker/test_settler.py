@@ -11,7 +11,7 @@ from sqlalchemy import event, select
 
 from jobs import claims
 from jobs.database import Database
-from jobs.records import ResultRecord, ShardRecord
+from jobs.records import ResultRecord, ShardRecord, SumRecord
 from jobs.states import ShardState
 from tests.factories import make_job
 from tests.worker.test_stream import WORKER, Bench, Invert, prepared
@@ -81,8 +81,8 @@ def test_what_a_result_cost_is_its_device_seconds_at_the_price_of_the_device(ben
     with bench.database.reading() as session:
         rows = session.execute(select(ResultRecord.device_seconds, ResultRecord.cost).order_by(ResultRecord.item_no))
         assert [tuple(row) for row in rows] == [(0.5, 0.001), (None, None)]
-        shard = session.scalars(select(ShardRecord)).one()
-    assert (shard.device_item_count, shard.device_seconds, shard.cost) == (1, 0.5, 0.001)
+        part = session.scalars(select(SumRecord)).one()
+    assert (part.device_item_count, part.device_seconds, part.cost) == (1, 0.5, 0.001)
 
 
 def test_a_result_that_cannot_be_recorded_costs_its_own_lease_alone(bench: Bench) -> None:
