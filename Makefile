@@ -23,7 +23,7 @@ demo: .venv/embedded.stamp
 # By file, so that what a file's tests share is made once. Most of them wait for processes: two at a time cost little.
 # Real processes on a busy machine: a test that fails is run once more, and the summary names it as a RERUN.
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --reruns 1
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --reruns 1
 
 bench: .venv/test.stamp .venv/peers.stamp
 	$(BIN)/python -m benchmarks.queue $(BENCH)
