@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from jobs.cards import Card, CardShelf
 from jobs.errors import AccessDenied, InvalidRequest, ObjectMissing, Problem, SourceRefused, StorageError
+from jobs.gates import check_gates
 from jobs.locations import Location, check_allowed
 from jobs.manifests import manifest_format
 from jobs.output_keys import MAX_OUTPUT_KEY_BYTES, MIN_OUTPUT_KEY_BYTES
@@ -151,6 +152,7 @@ def _check_recipe(recipe: Recipe, shelf: CardShelf, style: StyleRecord | None, r
     """Return the recipe with its parameters complete."""
     card = refusals.collect(lambda: shelf.get(recipe.model))
     refusals.collect(lambda: _check_style(recipe, card, style))
+    refusals.collect(lambda: check_gates(recipe))
     if card is None:
         return None
     parameters = refusals.collect(lambda: card.complete(recipe.parameters))

@@ -15,6 +15,7 @@ JobsError
 │   ├── ObjectTooLarge      permanent, the item's own fault
 │   └── Superseded          a later job has written this output; the earlier one must not
 ├── ImageRejected           a picture that breaks the contract; permanent, costs one item
+├── GateBroken              a picture that a gate of its recipe refuses; it is kept apart
 ├── CheckpointMismatch      weights are not the ones that the card names
 └── OutOfMemory             the device could not hold the batch
 
@@ -47,6 +48,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     MODEL_FAILED = "model_failed"
     WORKER_CRASHED = "worker_crashed"
+    GATE_BROKEN = "gate_broken"  # a measure of the result is outside what the recipe accepts
     DEADLINE = "deadline"  # it took longer than any picture may
     INTERNAL_ERROR = "internal_error"
 
@@ -176,6 +178,12 @@ class ImageRejected(JobsError):
     def __init__(self, code: ErrorCode, message: str) -> None:
         self.code = code
         super().__init__(message)
+
+
+class GateBroken(JobsError):
+    """The picture is not what the recipe's gates ask for."""
+
+    code = ErrorCode.GATE_BROKEN
 
 
 class CheckpointMismatch(JobsError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import re
 import uuid
 from collections.abc import Mapping
@@ -36,8 +37,18 @@ class Plain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Gate(Plain):
+    """Bounds on one measure."""
+
+    minimum: float | None = Field(None, strict=True, allow_inf_nan=False, description="Rejected below it.")
+    maximum: float | None = Field(None, strict=True, allow_inf_nan=False, description="Rejected above it.")
+
+
 class Recipe(Plain):
-    """What to do to each item."""
+    """What to do to each item, and what a result has to keep.
+
+    A member that came later is left out of plain data where it says nothing: recipes without it stay what they were.
+    """
 
     operation: Literal["restyle"] = "restyle"
     model: str = Field(description="Name of a model, see GET /v1/models.", examples=["reference-grade"])
@@ -45,6 +56,12 @@ class Recipe(Plain):
     parameters: dict[str, ParameterValue] = Field({}, description="Knobs of the model, see its card.")
     format: OutputFormat = Field(OutputFormat.JPEG, description="Picture format of the results.")
     quality: int = Field(90, strict=True, ge=1, le=100, description="Encoder quality; PNG ignores it.")
+    gates: dict[str, Gate] = Field(
+        {},
+        exclude_if=operator.not_,
+        description="Bounds by measure, see GET /v1/jobs/{id}/measures. A picture that breaks one is rejected.",
+        examples=[{"structure": {"minimum": 0.9}, "colour_shift": {"maximum": 3}}],
+    )
 
 
 SettledState = Literal["succeeded", "reused", "rejected", "failed", "cancelled"]
@@ -145,6 +162,10 @@ def sha256_of(value: Any) -> str:
 
 
 def fingerprint(recipe: Recipe, *, weights_sha256: str | None, style_sha256: str | None) -> str:
-    """Identify what a recipe does to pixels: equal fingerprints give equal pictures on one device class."""
-    parts = recipe.model_dump(mode="json") | {"weights_sha256": weights_sha256, "style_sha256": style_sha256}
+    """Identify what a recipe does to pixels: equal fingerprints give equal pictures on one device class.
+
+    Gates judge pictures and change none, so they are no part of it.
+    """
+    does = recipe.model_dump(mode="json", exclude={"gates"})
+    parts = does | {"weights_sha256": weights_sha256, "style_sha256": style_sha256}
     return sha256_of(parts)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobs.recipes import ErrorCodeText, FailurePolicy, Moment, ParameterValue, Plain, SettledState
+from jobs.recipes import ErrorCodeText, FailurePolicy, Gate, Moment, ParameterValue, Plain, SettledState
 from jobs.states import CancelMode, JobState
 
 
@@ -38,6 +38,7 @@ class RecipeChanges(Plain):
     style: str | None = Field(None, description="Name of a style.")
     parameters: dict[str, ParameterValue] = Field({}, description="Single parameters; the others stay.")
     quality: int = Field(90, strict=True, ge=1, le=100, description="Encoder quality.")
+    gates: dict[str, Gate] = Field({}, description="All gates; an empty object: none.")
 
 
 class RetryRequest(Plain):
