@@ -30,6 +30,7 @@ from jobs.recipes import Recipe
 from jobs.records import JobRecord, ShardRecord, StyleRecord, TenantRecord, UtcDateTime
 from jobs.shards import pending_items
 from jobs.states import JobState, ShardState
+from jobs.tallies import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Claim:
     references: tuple[str, ...]  # URLs of the style's pictures
     output_url: str
     items: tuple[ClaimedItem, ...]
+    tally: Tally | None = None  # of the measures of the shard's items that have settled already
 
 
 class _PassedOver(Exception):
@@ -222,6 +224,7 @@ def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_
             references=references,
             output_url=job.output_url,
             items=items,
+            tally=shard.measures,
         )
         for shard, items in _with_items(session, job.id, sorted(shards, key=lambda shard: shard.first_item_no))
     ]
@@ -244,14 +247,14 @@ def _with_items(
             start = until
 
 
-_Leased = Row[int, int, int, int, int, int]
+_Leased = Row[int, int, int, int, int, int, dict[str, Any] | None]
 
 
 def _granting(asking: Asking, job_id: uuid.UUID) -> dict[str, Any]:
     return {"of_job": job_id, "to": asking.worker_id, "present": asking.presence_key, "until": asking.until}
 
 
-def _lease(which: ColumnElement[bool]) -> ReturningUpdate[int, int, int, int, int, int]:
+def _lease(which: ColumnElement[bool]) -> ReturningUpdate[int, int, int, int, int, int, dict[str, Any] | None]:
     """Lease the first of a job's shards that nobody else is about to take."""
     chosen = (
         select(ShardRecord.shard_no)
@@ -264,7 +267,7 @@ def _lease(which: ColumnElement[bool]) -> ReturningUpdate[int, int, int, int, in
     return _leasing().where(ShardRecord.shard_no.in_(select(chosen.c.shard_no)))
 
 
-def _leasing() -> ReturningUpdate[int, int, int, int, int, int]:
+def _leasing() -> ReturningUpdate[int, int, int, int, int, int, dict[str, Any] | None]:
     return (
         update(ShardRecord)
         .where(ShardRecord.job_id == bindparam("of_job"))
@@ -284,6 +287,7 @@ def _leasing() -> ReturningUpdate[int, int, int, int, int, int]:
             ShardRecord.first_item_no,
             ShardRecord.end_item_no,
             ShardRecord.postponed_count,
+            ShardRecord.measures,
         )
         .execution_options(synchronize_session=False)
     )

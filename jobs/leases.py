@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     case,
     false,
+    func,
     literal,
     or_,
     select,
@@ -36,10 +37,12 @@ from jobs import sums
 from jobs.claimable import runnable
 from jobs.database import append, clock, now, storable
 from jobs.errors import LeaseLost
-from jobs.records import ItemErrorRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.measures import Measures
+from jobs.records import ItemErrorRecord, JobRecord, Json, ResultRecord, ShardRecord
 from jobs.retries import POSTPONING
 from jobs.shards import settled_count
 from jobs.states import SETTLED, CancelMode, ItemState, JobState, ShardState
+from jobs.tallies import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class ItemResult:
     device_seconds: float | None = None  # None: no device had it
     cost: float | None = None  # None: as above, or nobody knows what the device costs
     engine: str | None = None
+    measures: Measures | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,7 @@ class Settlement:
     lease: Lease
     results: Sequence[ItemResult]
     failed_tries: Sequence[FailedTry] = ()
+    tally: Tally | None = None  # of the measures of the shard's settled items, with these in it
 
 
 def renew(
@@ -250,6 +255,7 @@ def _parameters(settlement: Settlement) -> dict[str, Any]:
         "of_shard": lease.shard_no,
         "with_token": lease.token,
         "added": len(settlement.results),
+        "with_tally": settlement.tally,
         **{f"added_{state.value}": added[state] for state in SETTLED},
     }
 
@@ -284,6 +290,7 @@ def _result_row(lease: Lease, result: ItemResult, moment: datetime.datetime) -> 
         "device_seconds": result.device_seconds,
         "cost": result.cost,
         "engine": result.engine,
+        "measures": result.measures,
         "attempt": lease.attempt,
         "worker_id": lease.worker_id,
         "settled_at": moment,
@@ -316,6 +323,7 @@ def _settling() -> ReturningUpdate[ShardState, datetime.datetime]:
             )
         )
         .values({count: count + bindparam(f"added_{state.value}", type_=Integer()) for state, count in counts.items()})
+        .values(measures=func.coalesce(bindparam("with_tally", type_=Json), ShardRecord.measures))
         .values(
             state=case((complete, ShardState.ENDED), else_=ShardState.LEASED),
             worker_id=case((complete, None), else_=ShardRecord.worker_id),

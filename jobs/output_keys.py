@@ -18,7 +18,7 @@ from jobs.formats import PICTURE_ENDINGS
 from jobs.locations import TEMPORARY_PREFIX
 
 RESERVED_FOLDER = "_restyle"  # at the top of an output: manifest, errors file, contact sheet
-MAX_OUTPUT_KEY_BYTES = 1000  # S3 takes 1,024
+MAX_OUTPUT_KEY_BYTES = 960  # S3 takes 1,024, and a rejected picture's key is 55 longer: see rejected_url
 MIN_OUTPUT_KEY_BYTES = 300  # room for one name of full length and a shortened path
 MAX_SEGMENT_BYTES = 255  # of file systems
 MARK_BYTES = 9  # "~" and 8 hexadecimal digits
@@ -41,6 +41,11 @@ def output_key(relative: str, extension: str, *, max_bytes: int = MAX_OUTPUT_KEY
 def files_url(output_url: str, job_id: uuid.UUID) -> str:
     """Return where a job's own files lie: its manifest, errors file and contact sheet. Ends with a slash."""
     return f"{output_url.rstrip('/')}/{RESERVED_FOLDER}/{job_id}/"
+
+
+def rejected_url(output_url: str, job_id: uuid.UUID) -> str:
+    """Return the folder that holds a job's rejected pictures, each under its output key. Ends with a slash."""
+    return f"{files_url(output_url, job_id)}rejected/"
 
 
 def fold(key: str) -> bytes:

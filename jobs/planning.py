@@ -291,4 +291,5 @@ def _shard_row(job_id: uuid.UUID, shard_no: int, first_item_no: int, end_item_no
         "rejected_count": 0,
         "failed_count": 0,
         "cancelled_count": 0,
+        "measures": None,
     }

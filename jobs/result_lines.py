@@ -11,15 +11,26 @@ from sqlalchemy.orm import Session
 
 from jobs.database import Database
 from jobs.manifests import BadRow, bad_row_line, manifest_line
+from jobs.output_keys import rejected_url
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ResultRecord
 from jobs.states import ItemState
 
-WRITTEN = (ItemState.SUCCEEDED, ItemState.REUSED, ItemState.REJECTED)  # states in which there is a picture
+KEPT_AT_KEY = (ItemState.SUCCEEDED, ItemState.REUSED)  # states in which there is a picture at the output key
 ERROR_STATES = (ItemState.FAILED, ItemState.REJECTED, ItemState.CANCELLED)
 ERROR_MEMBERS = ("key", "product_id", "attributes", "item", "state", "error_code", "error_message")
 BAD_ROWS_PAGE = 1_000
 
 Line = dict[str, Any]
+
+
+def picture_url(job: JobRecord, output_key: str, state: ItemState) -> str | None:
+    """Return where an item's picture is; None in a state in which there is none.
+
+    What was rejected lies apart: whoever takes all pictures of an output takes none of them.
+    """
+    if state is ItemState.REJECTED:
+        return rejected_url(job.output_url, job.id) + output_key
+    return f"{job.output_url.rstrip('/')}/{output_key}" if state in KEPT_AT_KEY else None
 
 
 def item_rows(
@@ -44,7 +55,7 @@ def line_of(job: JobRecord, item: ItemRecord, result: ResultRecord | None) -> Li
         "item": item.item_no,
         "product_id": item.product_id,
         "key": item.source_url,
-        "output_key": f"{job.output_url.rstrip('/')}/{item.output_key}" if state in WRITTEN else None,
+        "output_key": picture_url(job, item.output_key, state),
         "state": state,
         "error_code": result.error_code if result else None,
         "error_message": result.error_message if result else None,
@@ -56,6 +67,7 @@ def line_of(job: JobRecord, item: ItemRecord, result: ResultRecord | None) -> Li
         "device_seconds": result.device_seconds if result else None,
         "cost": result.cost if result else None,
         "engine": result.engine if result else None,
+        "measures": result.measures if result else None,
         "attributes": item.attributes or {},
     }
 

@@ -34,7 +34,7 @@ from jobs.records import (
     SumRecord,
     WebhookDeliveryRecord,
 )
-from jobs.result_lines import WRITTEN
+from jobs.result_lines import KEPT_AT_KEY, picture_url
 from jobs.states import JobState
 from jobs.storage import Storages
 
@@ -132,7 +132,7 @@ def _drop_outputs(database: Database, storages: Storages, lease: JobLease) -> bo
             .order_by(ResultRecord.item_no)
             .limit(OUTPUTS_PAGE)
         ).all()
-        urls = [_folder_of(job.output_url) + row.output_key for row in rows if row.state in WRITTEN]
+        urls = [url for row in rows if (url := picture_url(job, row.output_key, row.state)) is not None]
         needed = _needed_elsewhere(session, job, urls)
     if not rows:
         return False
@@ -201,7 +201,7 @@ def _needed_elsewhere(session: Session, job: JobRecord, urls: Sequence[str]) -> 
         if ended:
             found = found.join(
                 ResultRecord, (ResultRecord.job_id == ItemRecord.job_id) & (ResultRecord.item_no == ItemRecord.item_no)
-            ).where(ResultRecord.state.in_(WRITTEN))
+            ).where(ResultRecord.state.in_(KEPT_AT_KEY))
         needed |= {by_digest[digest] for digest in session.scalars(found)}
     return needed
 

@@ -217,6 +217,7 @@ def result_row(job: JobRecord, item_no: int, state: ItemState, **columns: Any) -
         "device_seconds": None,
         "cost": None,
         "engine": None,
+        "measures": None,
         "attempt": 1,
         "worker_id": None,
         "settled_at": datetime.datetime.now(datetime.UTC),

@@ -13,6 +13,7 @@ from api.schemas.jobs import job_path
 from jobs.parts import Part
 from jobs.queries import ItemStatus
 from jobs.records import JobRecord
+from jobs.result_lines import picture_url
 from jobs.states import ItemState
 
 
@@ -40,6 +41,9 @@ class Item(Body):
     )
     cost: float | None = Field(description="Of these device-seconds; null without them, or where the price is unknown.")
     engine: str | None = Field(description="Digest of what computed it; its facts are in the job's file `engines`.")
+    measures: dict[str, float] | None = Field(
+        description="What was measured of the picture, see GET /v1/jobs/{id}/measures; null where there is none."
+    )
     attempt: int | None = Field(description="The attempt that settled it, from 1.")
     attributes: dict[str, Any] | None = Field(description="Further columns of the manifest.")
     settled_at: datetime.datetime | None
@@ -47,12 +51,11 @@ class Item(Body):
     @classmethod
     def of(cls, job: JobRecord, status: ItemStatus) -> Self:
         item, result = status.item, status.result
-        written = status.state in (ItemState.SUCCEEDED, ItemState.REUSED, ItemState.REJECTED)
         return cls(
             item_no=item.item_no,
             product_id=item.product_id,
             source_url=item.source_url,
-            output_url=f"{job.output_url.rstrip('/')}/{item.output_key}" if written else None,
+            output_url=picture_url(job, item.output_key, status.state),
             state=status.state,
             error=(
                 ItemError(code=result.error_code, message=result.error_message or "")
@@ -67,6 +70,7 @@ class Item(Body):
             device_seconds=result and result.device_seconds,
             cost=result and result.cost,
             engine=result and result.engine,
+            measures=result and result.measures,
             attempt=result and result.attempt,
             attributes=item.attributes,
             settled_at=result and result.settled_at,

@@ -17,7 +17,7 @@ from jobs.records.items import (
     SumRecord,
 )
 from jobs.records.jobs import JobRecord
-from jobs.records.record import Record, UtcDateTime
+from jobs.records.record import Json, Record, UtcDateTime
 from jobs.records.tenants import ApiKeyRecord, StyleRecord, TenantRecord
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "ItemErrorRecord",
     "ItemRecord",
     "JobRecord",
+    "Json",
     "Record",
     "ResultPartRecord",
     "ResultRecord",

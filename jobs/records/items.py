@@ -73,6 +73,8 @@ class ShardRecord(Record):
     rejected_count: Mapped[int] = mapped_column(default=0)
     failed_count: Mapped[int] = mapped_column(default=0)
     cancelled_count: Mapped[int] = mapped_column(default=0)
+    measures: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """How the measures of its settled items are spread, see `jobs.tallies`; null while none has any."""
 
     __table_args__ = (
         Index(  # those that were never postponed, in order; then those that were, the first due first
@@ -145,6 +147,8 @@ class ResultRecord(Record):
     """Device-seconds at the price of that device; null where there are none, or the price is unknown."""
     engine: Mapped[str | None]
     """Digest of what computed it, see `EngineRecord`; null where no device had it. No foreign key, as with items."""
+    measures: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """By name, see `jobs.measures`; null where there is no picture."""
     attempt: Mapped[int]
     worker_id: Mapped[uuid.UUID | None]
     settled_at: Mapped[datetime.datetime]

@@ -254,6 +254,7 @@ def upgrade() -> None:
         sa.Column("rejected_count", sa.Integer(), nullable=False),
         sa.Column("failed_count", sa.Integer(), nullable=False),
         sa.Column("cancelled_count", sa.Integer(), nullable=False),
+        sa.Column("measures", JSON, nullable=True),
         sa.CheckConstraint("(state = 'leased') = (worker_id IS NOT NULL)", name=op.f("ck_shards_worker_when_leased")),
         sa.CheckConstraint(
             "succeeded_count + reused_count + rejected_count + failed_count + cancelled_count <= item_count",
@@ -361,6 +362,7 @@ def upgrade() -> None:
         sa.Column("device_seconds", sa.Float(), nullable=True),
         sa.Column("cost", sa.Float(), nullable=True),
         sa.Column("engine", sa.Text(), nullable=True),
+        sa.Column("measures", JSON, nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("worker_id", sa.Uuid(), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=False),

@@ -258,18 +258,29 @@ def test_the_error_of_a_failed_job_is_shown_with_all_its_facts(api: httpx.Client
 def test_items_are_listed_in_order_in_pages_with_what_became_of_them(api: httpx.Client, database: Database) -> None:
     with database.transaction() as session:
         job = make_job(session, state=JobState.RUNNING, items=5, output_url="s3://shop/out/")
-        make_results(session, job, [0], device_seconds=0.004, cost=1.5e-5, engine="0123456789abcdef")
+        make_results(
+            session,
+            job,
+            [0],
+            device_seconds=0.004,
+            cost=1.5e-5,
+            engine="0123456789abcdef",
+            measures={"structure": 0.97},
+        )
         make_results(session, job, [1], ItemState.FAILED)
+        make_results(session, job, [4], ItemState.REJECTED, error_code="gate_broken")
     first = api.get(f"/v1/jobs/{job.id}/items", params={"limit": 3}).json()
     second = api.get(f"/v1/jobs/{job.id}/items", params={"limit": 3, "after": first["next_after"]}).json()
     items = first["data"] + second["data"]
     assert second["next_after"] is None
     assert [item["item_no"] for item in items] == [0, 1, 2, 3, 4]
-    assert [item["state"] for item in items] == ["succeeded", "failed", "pending", "pending", "pending"]
+    assert [item["state"] for item in items] == ["succeeded", "failed", "pending", "pending", "rejected"]
+    assert items[4]["output_url"] == f"s3://shop/out/_restyle/{job.id}/rejected/shoes/000004.jpg"
     good, bad, pending = items[:3]
     assert good["output_url"] == "s3://shop/out/shoes/000000.jpg"
     assert (good["width"], good["height"], good["milliseconds"]["model"], good["attempt"]) == (64, 48, 4.0, 1)
     assert (good["device_seconds"], good["cost"], good["engine"]) == (0.004, 1.5e-5, "0123456789abcdef")
+    assert (good["measures"], bad["measures"]) == ({"structure": 0.97}, None)
     assert bad["device_seconds"] is bad["cost"] is bad["engine"] is pending["engine"] is None
     assert bad["error"] == {"code": "truncated", "message": "the file ends before its pixels do"}
     assert bad["output_url"] is pending["output_url"] is pending["settled_at"] is pending["error"] is None

@@ -224,6 +224,7 @@ def shard_row(job_id: uuid.UUID, number: int) -> dict[str, object]:
         "lease_token": 0,
         "postponed_count": 0,
         **dict.fromkeys(counts, 0),
+        "measures": None,
     }
 
 

@@ -327,6 +327,7 @@ def crowded(database: Database) -> uuid.UUID:
                 "rejected_count": 0,
                 "failed_count": 0,
                 "cancelled_count": 0,
+                "measures": None,
             }
             for number in range(SHARDS)
         ]

@@ -137,7 +137,7 @@ def test_the_engines_that_took_part_are_named_in_the_manifest_and_told_beside_it
 ) -> None:
     def settle(session: Any, job: JobRecord) -> None:
         record_engines(session, {name: {"device": f"device of {name}"} for name in ("e1", "e2", "of another job")})
-        make_results(session, job, [0, 3], engine="e1", device_seconds=0.5, cost=0.125)
+        make_results(session, job, [0, 3], engine="e1", device_seconds=0.5, cost=0.125, measures={"ssim": 0.9})
         make_results(session, job, [1], engine="e2", device_seconds=0.25)
         make_results(session, job, [2], ItemState.FAILED)
 
@@ -145,6 +145,7 @@ def test_the_engines_that_took_part_are_named_in_the_manifest_and_told_beside_it
     step(database)
     first, second, failed, _last = lines(tmp_path, job_id, "manifest.jsonl")
     assert (first["engine"], first["device_seconds"], first["cost"]) == ("e1", 0.5, 0.125)
+    assert (first["measures"], second["measures"]) == ({"ssim": 0.9}, None)
     assert (second["engine"], second["device_seconds"], second["cost"]) == ("e2", 0.25, None)
     assert (failed["engine"], failed["device_seconds"], failed["cost"]) == (None, None, None)
     told = (tmp_path / "out" / "_restyle" / str(job_id) / "engines.json").read_text()

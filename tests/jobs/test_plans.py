@@ -72,6 +72,7 @@ def shard_row(job_id: uuid.UUID, number: int, moment: datetime.datetime) -> dict
         "rejected_count": 0,
         "failed_count": 0,
         "cancelled_count": 0,
+        "measures": None,
     }
 
 

@@ -162,9 +162,12 @@ def test_outputs_go_if_the_job_said_so_but_only_what_its_results_name(database: 
         path.parent.mkdir(parents=True)
         path.write_bytes(b"{}\n")
     assert str(mine) == files_url(job.output_url, job.id).removeprefix("file://") + "manifest.jsonl"
+    rejected = mine.parent / "rejected" / "shoes" / "000002.jpg"
+    rejected.parent.mkdir(parents=True)
+    rejected.write_bytes(b"picture")
     assert step(database)
-    assert pictures(tmp_path) == [3, 4, 5, 6, 7, 8]
-    assert (mine.exists(), other.exists()) == (False, True)
+    assert pictures(tmp_path) == [2, 3, 4, 5, 6, 7, 8], "what was rejected is none of those at the output keys"
+    assert (mine.exists(), rejected.exists(), other.exists()) == (False, False, True)
     assert rows(database) == {}
 
 
