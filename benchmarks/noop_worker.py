@@ -20,7 +20,16 @@ from worker.settler import Settler
 from worker.work import Work
 
 DIGEST = "0123456789abcdef" * 4
-MILLISECONDS = {"read": 1.2, "decode": 10.1, "model": 20.4, "encode": 8.9, "write": 2.3}
+MILLISECONDS = {"read": 1.2, "decode": 10.1, "model": 20.4, "measure": 2.1, "encode": 8.9, "write": 2.3}
+MEASURES = {
+    "psnr_db": 19.283,
+    "ssim": 0.93112,
+    "structure": 0.97245,
+    "sharpness": 1.0181,
+    "silhouette_iou": 0.99541,
+    "style_distance": 31.207,
+    "colour_shift": 7.3316,
+}
 
 
 class NoopStream:
@@ -46,6 +55,7 @@ class NoopStream:
         work.source_sha256 = work.sha256 = DIGEST
         work.source_bytes, work.written_bytes = 318_000, 204_800
         work.size = (1500, 1500)
+        work.measures = MEASURES
         work.milliseconds, work.device_seconds = dict(MILLISECONDS), MILLISECONDS["model"] / 1000
 
 

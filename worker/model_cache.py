@@ -20,6 +20,7 @@ from worker.checkpoints import Checkpoint, build, read_checkpoint
 from worker.engine import Engine, engine_of
 from worker.images import PictureLimits, decode
 from worker.pipelines.base import Batch, Pipeline
+from worker.quality.style import palette
 from worker.shared_lock import SharedLock
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class Prepared:
     pipeline: Pipeline
     style: torch.Tensor | None
     engine: Engine
+    palette: torch.Tensor | None = None  # of the style's pictures, to measure the distance to; None without a style
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ class ModelCache:
             pipeline=pipeline,
             style=style,
             engine=engine_of(self.device, self._shelf.get(claim.recipe.model)),
+            palette=palette(references) if references else None,
         )
         with self._lock:
             self._prepared[claim.recipe_fingerprint] = prepared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import queue
 import random
 import threading
@@ -18,6 +19,7 @@ from jobs.engines import Facts, record_engines
 from jobs.leases import FailedTry, ItemResult, Lease, Settlement
 from jobs.maintenance import start_finishing
 from jobs.states import ItemState
+from jobs.tallies import Tally, count_in
 from worker.held import HeldLease, HeldLeases
 from worker.vital import Vital
 from worker.work import Work
@@ -40,6 +42,7 @@ class _Account:
     results: list[ItemResult] = field(default_factory=list)  # to be recorded
     tries: list[FailedTry] = field(default_factory=list)
     in_doubt: bool = False  # the last transaction failed, perhaps after its commit
+    tally: Tally = field(default_factory=dict)  # of the measures of all that has settled of the shard, now and before
 
     @property
     def told(self) -> bool:
@@ -53,7 +56,15 @@ class _Account:
 
     @property
     def settlement(self) -> Settlement:
-        return Settlement(lease=self.held.lease, results=self.results, failed_tries=self.tries)
+        return Settlement(
+            lease=self.held.lease, results=self.results, failed_tries=self.tries, tally=self.tally or None
+        )
+
+    def add(self, result: ItemResult) -> None:
+        """Note a result that is to be recorded."""
+        self.results.append(result)
+        if result.measures is not None:
+            count_in(self.tally, result.measures)
 
     def clear(self) -> None:
         """Forget what has been recorded, or never will be."""
@@ -91,7 +102,8 @@ class Settler(Vital):
         """Expect the items of a lease, from its claim on: who gives it back, and when, is decided here."""
         self._held.add(held)
         with self._changed:
-            self._accounts[held.lease] = _Account(held, {item.item_no for item in held.claim.items})
+            items = {item.item_no for item in held.claim.items}
+            self._accounts[held.lease] = _Account(held, items, tally=copy.deepcopy(held.claim.tally or {}))
 
     def forget(self, held: HeldLease) -> None:
         """Expect no more of a lease that was given back elsewhere."""
@@ -142,7 +154,7 @@ class Settler(Vital):
             account.tries += work.failed_tries
             if not work.dropped:
                 result = work.result(self._device_hour_cost)
-                account.results.append(result)
+                account.add(result)
                 if result.engine is not None and result.engine not in self._recorded_engines:
                     self._engines[result.engine] = work.prepared.engine.facts
         work.free()
@@ -154,7 +166,7 @@ class Settler(Vital):
             account = self._accounts.get(lease)
             if account is not None and result.item_no in account.open:
                 account.open.remove(result.item_no)
-                account.results.append(result)
+                account.add(result)
         complete = False
         for account in self._all():
             if not account.held.alive or (self._giving_up.is_set() and self.inbox.empty()):

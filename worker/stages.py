@@ -8,13 +8,17 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
+import torch
 
-from jobs.errors import StorageError
+from jobs.errors import GateBroken, StorageError
+from jobs.gates import broken_gates
 from jobs.leases import FailedTry
 from jobs.locations import Location
+from jobs.output_keys import rejected_url
 from jobs.retries import STORAGE
 from jobs.storage import Storages
 from worker.images import PictureLimits, decode, encode, inspect
+from worker.quality.item import measure_item
 from worker.work import Budget, Work
 
 log = structlog.get_logger(__name__)
@@ -57,6 +61,19 @@ class Stages:
         work.picture = decode(data, self._limits)
         work.size = (work.picture.height, work.picture.width)
 
+    def measure(self, work: Work) -> None:
+        """See what the picture has kept, and whether that is enough for the recipe's gates."""
+        assert work.picture is not None
+        assert work.output is not None
+        original, restyled = (
+            torch.from_numpy(pixels).permute(2, 0, 1) for pixels in (work.picture.pixels, work.output)
+        )
+        work.measures = measure_item(original, restyled, palette=work.prepared.palette)
+        # The claim's own: recipes that differ in their gates alone share what is prepared.
+        broken = broken_gates(work.held.claim.recipe.gates, work.measures)
+        if broken:
+            work.rejection = GateBroken("; ".join(broken))
+
     def encode(self, work: Work) -> None:
         """Turn the restyled pixels into a file, with the source's own alpha."""
         assert work.picture is not None
@@ -73,10 +90,12 @@ class Stages:
 
         It never takes the place of what a later job has written there, however long this worker slept.
         """
-        target = Location.parse(work.held.claim.output_url).child(work.item.output_key)
+        claim = work.held.claim
+        folder = rejected_url(claim.output_url, claim.lease.job_id) if work.rejection else claim.output_url
+        target = Location.parse(folder).child(work.item.output_key)
         storage = self._storages.at(target)
         media_type = work.prepared.recipe.format.media_type
-        order = f"{work.held.claim.job_created_at:%Y%m%dT%H%M%S.%f}"
+        order = f"{claim.job_created_at:%Y%m%dT%H%M%S.%f}"
         _retrying(work, lambda: storage.write(target.key, work.data, media_type=media_type, order=order))
         work.free()
 

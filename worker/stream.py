@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -89,12 +89,19 @@ class Stream:
             send_on=self._to_encode.put,
         )
         codecs = settings.codec_threads or cores()  # all of them let others run, and wait for work most of the time
-        self._start("read", 2 * settings.read_threads, self._to_read, self._to_decode, stages.read, _may_start)
-        self._start("decode", codecs, self._to_decode, self._to_batch, stages.decode, _may_start)
+        self._start(
+            "read", 2 * settings.read_threads, self._to_read, self._to_decode, {"read": stages.read}, _may_start
+        )
+        self._start("decode", codecs, self._to_decode, self._to_batch, {"decode": stages.decode}, _may_start)
         Vital("batch", self._batch).start()
         self._model.start()
-        self._start("encode", codecs, self._to_encode, self._to_write, stages.encode, _may_go_on)
-        self._start("write", 2 * settings.write_threads, self._to_write, settler.inbox, stages.write, _may_go_on)
+        leaving = {
+            "measure": stages.measure,
+            "encode": stages.encode,
+        }  # both keep a core busy: no more threads than that
+        self._start("encode", codecs, self._to_encode, self._to_write, leaving, _may_go_on)
+        writing = {"write": stages.write}
+        self._start("write", 2 * settings.write_threads, self._to_write, settler.inbox, writing, _may_go_on)
 
     def feed(self, held: HeldLease, prepared: Prepared, items: Sequence[ClaimedItem]) -> None:
         """Send items of a shard on their way. Blocks while the stream is full, but only as long as they are wanted.
@@ -151,20 +158,21 @@ class Stream:
         threads: int,
         inbox: WorkQueue | Lanes[Work],
         outbox: WorkQueue | Lanes[Work],
-        act: Callable[[Work], None],
+        acts: Mapping[str, Callable[[Work], None]],
         may_run: Callable[[Work], bool],
     ) -> None:
+        """Start the threads of a stage. What it does to a work, in order, is timed by name."""
         limit_seconds = STORAGE_SECONDS if name in ("read", "write") else self._limit_seconds
 
         def run() -> None:
             while True:
                 work = inbox.get()
-                if work.open:
-                    if may_run(work):
-                        with self._watch.over(name, work.held, [(work.held, work.item.item_no)], limit_seconds):
-                            _act(name, act, work)
-                    else:
-                        work.drop()
+                if work.open and not may_run(work):
+                    work.drop()
+                with self._watch.over(name, work.held, [(work.held, work.item.item_no)], limit_seconds):
+                    for act_name, act in acts.items():
+                        if work.open:
+                            _act(act_name, act, work)
                 outbox.put(work)
                 if isinstance(inbox, Lanes):
                     inbox.done(work)

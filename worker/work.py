@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.claims import ClaimedItem
-from jobs.errors import JobsError, StorageError
+from jobs.errors import GateBroken, JobsError, StorageError
 from jobs.leases import FailedTry, ItemResult
 from jobs.states import ItemState
 from worker.held import HeldLease
@@ -56,6 +56,8 @@ class Work:
     written_bytes: int | None = None
     size: tuple[int, int] | None = None  # (height, width) in pixels
     milliseconds: dict[str, float] = field(default_factory=dict)
+    measures: dict[str, float] | None = None  # what its picture has kept, by name
+    rejection: GateBroken | None = None  # its picture is kept apart
     device_seconds: float | None = None  # its share of the time for which its batches held the device, failed ones too
     failed_tries: list[FailedTry] = field(default_factory=list)
     error: JobsError | None = None
@@ -99,14 +101,15 @@ class Work:
         """Say what became of the item. `device_hour_cost`: of an hour of the device, in any currency; 0: unknown."""
         height, width = self.size or (None, None)
         failed = self.error is not None
+        fault = self.error or self.rejection
         on_device = self.device_seconds is not None
         seconds = self.device_seconds or 0.0
         cost = seconds * device_hour_cost / 3600
         return ItemResult(
             item_no=self.item.item_no,
-            state=ItemState.FAILED if failed else ItemState.SUCCEEDED,
-            error_code=str(self.error.code) if self.error else None,
-            error_message=str(self.error)[:MESSAGE_CHARACTERS] if self.error else None,
+            state=ItemState.FAILED if failed else ItemState.REJECTED if self.rejection else ItemState.SUCCEEDED,
+            error_code=str(fault.code) if fault else None,
+            error_message=str(fault)[:MESSAGE_CHARACTERS] if fault else None,
             source_sha256=self.source_sha256,
             source_bytes=self.source_bytes,
             sha256=None if failed else self.sha256,
@@ -117,4 +120,5 @@ class Work:
             device_seconds=round(seconds, 6) if on_device else None,
             cost=float(f"{cost:.6g}") if on_device and device_hour_cost else None,
             engine=self.prepared.engine.digest if on_device else None,
+            measures=None if failed else self.measures,
         )

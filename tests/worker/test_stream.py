@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,12 +23,15 @@ from jobs.database import Database, append
 from jobs.engines import engine_facts
 from jobs.errors import StorageError
 from jobs.locations import Location
+from jobs.queries import item_page
 from jobs.recipes import Recipe
 from jobs.records import ItemErrorRecord, ItemRecord, JobRecord, ResultRecord, ShardRecord, SumRecord
+from jobs.result_lines import picture_url
 from jobs.retries import POSTPONING, Backoff
 from jobs.states import ItemState, ShardState
 from jobs.storage import Storage, Storages
 from jobs.storage_folder import FolderStorage
+from jobs.tallies import distributions
 from tests import pictures
 from tests.factories import make_job, result_row
 from worker.engine import engine_of
@@ -128,13 +132,16 @@ class Bench:
         self.stream = Stream(stages, self.settler, settings, self.models, self.watch)
         self.settler.start()
 
-    def claim(self, *, replace: dict[int, bytes] | None = None, urls: dict[int, str] | None = None) -> Claim:
+    def claim(
+        self, *, replace: dict[int, bytes] | None = None, urls: dict[int, str] | None = None, **members: Any
+    ) -> Claim:
+        """Claim a new job; `members` are those of its recipe that differ."""
         (self.folder / "in").mkdir(exist_ok=True)
         for number in range(SIZE):
             data = (replace or {}).get(number, pictures.png(number))
             (self.folder / "in" / f"{number}.png").write_bytes(data)
         with self.database.transaction() as session:
-            recipe = Recipe(model="unchanged", format="png")
+            recipe = Recipe.model_validate({"model": "unchanged", "format": "png"} | members)
             job = make_job(session, items=SIZE, recipe=recipe, output_url=f"file://{self.folder}/out/")
             for number in range(SIZE):
                 session.execute(
@@ -200,7 +207,8 @@ def test_every_item_is_settled_and_its_shard_and_job_move_on(bench: Bench) -> No
     assert {row.state for row in results.values()} == {ItemState.SUCCEEDED}
     assert len(results) == SIZE
     assert all(
-        set(row.milliseconds or {}) == {"read", "decode", "model", "encode", "write"} for row in results.values()
+        set(row.milliseconds or {}) == {"read", "decode", "model", "measure", "encode", "write"}
+        for row in results.values()
     )
     with bench.database.reading() as session:
         assert session.get_one(ShardRecord, (claim.lease.job_id, 0)).state is ShardState.ENDED
@@ -242,6 +250,65 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bench: Bench) -
     assert set(small.sizes) == {1}
     assert {row.state for row in bench.results(claim).values()} == {ItemState.SUCCEEDED}
     assert bench.outputs() == expected
+
+
+class SpoilTheLight(Invert):
+    """Gives pictures whose first pixel is light their negative, and leaves the others."""
+
+    def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        light = batch.images[:, :, 0, 0].float().mean(1) > LIGHT
+        return torch.where(light[:, None, None, None], 255 - batch.images, batch.images)
+
+
+LIGHT = 128
+
+
+def test_what_breaks_a_gate_is_rejected_with_what_was_measured_and_lies_apart(bench: Bench) -> None:
+    dark = pictures.encoded(255 - pictures.pixels(3), "PNG")
+    claim = bench.claim(
+        replace={3: dark, 5: b"no picture"}, gates={"ssim": {"minimum": 0.9}, "colour_shift": {"maximum": 2}}
+    )
+    bench.run(claim, SpoilTheLight())
+    results = bench.results(claim)
+    good, broken = results.pop(3), results.pop(5)
+    assert (good.state, good.error_code, (good.measures or {})["ssim"]) == (ItemState.SUCCEEDED, None, 1)
+    assert (broken.state, broken.measures) == (ItemState.FAILED, None)
+    for row in results.values():
+        assert row.measures is not None
+        assert (row.state, row.error_code) == (ItemState.REJECTED, "gate_broken")
+        assert row.error_message == (
+            f"colour_shift is {row.measures['colour_shift']:g}, above the maximum of 2; "
+            f"ssim is {row.measures['ssim']:g}, below the minimum of 0.9"
+        )
+        assert row.sha256
+    assert set(bench.outputs()) == {3}, "nothing that was rejected lies at its key"
+    apart = bench.folder / "out" / "_restyle" / str(claim.lease.job_id) / "rejected"
+    assert {int(path.stem) for path in apart.iterdir()} == set(results)
+    with bench.database.reading() as session:
+        shard = session.get_one(ShardRecord, (claim.lease.job_id, 0))
+        job = session.get_one(JobRecord, claim.lease.job_id)
+        page = item_page(session, job, limit=2)
+    assert (shard.succeeded_count, shard.rejected_count, shard.failed_count) == (1, SIZE - 2, 1)
+    assert picture_url(job, page.rows[0].item.output_key, page.rows[0].state) == f"file://{apart}/0.png"
+
+
+def test_the_measures_of_a_shard_are_counted_once_whoever_settled_its_items(bench: Bench) -> None:
+    claim = bench.claim()
+    held = HeldLease(claim)
+    bench.settler.open(held)
+    bench.stream.feed(held, prepared(claim, Invert()), claim.items[:5])
+    for attempt in (1, 2):
+        held.wind_down()
+        assert bench.settler.wait_until_idle(30)
+        with bench.database.transaction() as session:
+            found = distributions(session.get_one(ShardRecord, (claim.lease.job_id, 0)).measures or {})
+            settled = len(bench.results(claim))
+            assert {each.count for each in found.values()} == ({settled} if settled else set())
+            if attempt == 2:
+                break
+            [again] = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+        held = bench.run(again, Invert())
+    assert settled == SIZE
 
 
 class SlowToRefuse(Invert):
