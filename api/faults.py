@@ -82,7 +82,8 @@ def _remedy(error: Mapping[str, Any]) -> str:
         expected = error["ctx"].get("expected_tags")
         return f"give one of {expected}" if expected else "give it, it is required"
     if kind in {"model_attributes_type", "model_type"}:
-        return "send a JSON object, with Content-Type: application/json"
+        inside = len(error["loc"]) > 1
+        return "give a JSON object" if inside else "send a JSON object, with Content-Type: application/json"
     if kind == "string_pattern_mismatch":
         return f"use text that matches {error['ctx']['pattern']}"
     if "UploadFile" in str(error["msg"]):  # the framework's own check, which has no type

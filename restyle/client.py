@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from restyle.errors import RestyleError
-from restyle.shapes import Item, Job, Model, ResultPart, Style
+from restyle.shapes import Item, Job, MeasureDistribution, Model, ResultPart, Style
 from restyle.transport import Transport
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -97,6 +97,12 @@ class Client:
         """Yield a job's items in their order, page by page as they are asked for."""
         filters = {"state": state, "error_code": error_code}
         return self._pages(f"/v1/jobs/{_segment(job_id)}/items", filters, "after", "next_after")
+
+    def measures(self, job_id: str) -> list[MeasureDistribution]:
+        """Return how each measure is spread over the items that have settled so far."""
+        answer = self._transport.send("GET", f"/v1/jobs/{_segment(job_id)}/measures").json()
+        found: list[MeasureDistribution] = answer["data"]
+        return found
 
     def pause(self, job_id: str) -> Job:
         """Let nothing more of a job start. Return the job as it is now."""

@@ -86,7 +86,23 @@ class Item(TypedDict):
     device_seconds: float | None  # null where no device had it
     cost: float | None
     engine: str | None  # digest of what computed it; its facts are in the job's file `engines`
+    measures: dict[str, float] | None  # what was measured of the picture, by name
     attributes: dict[str, Any] | None
+
+
+class MeasureDistribution(TypedDict):
+    """How one measure is spread over a job's items."""
+
+    name: str
+    meaning: str
+    count: int  # items that have it
+    minimum: float
+    p5: float
+    p50: float
+    p95: float
+    maximum: float
+    edges: list[float]  # where each bin begins, and where the last one ends
+    counts: list[int]  # items by bin
 
 
 class ResultPart(TypedDict):

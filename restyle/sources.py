@@ -79,6 +79,24 @@ def parameters_of(settings: Sequence[str]) -> dict[str, Any]:
     return parameters
 
 
+def gates_of(minimums: Sequence[str], maximums: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return the gates that `--at-least measure=number` and `--at-most measure=number` name.
+
+    Raises:
+        ValueError: not of this form.
+
+    """
+    gates: dict[str, dict[str, float]] = {}
+    for bound, given in (("minimum", minimums), ("maximum", maximums)):
+        for text in given:
+            name, _, number = text.partition("=")
+            try:
+                gates.setdefault(name, {})[bound] = float(number)
+            except ValueError:
+                raise ValueError(f"{text!r} is not measure=number, such as structure=0.9") from None
+    return gates
+
+
 def looks_like_a_picture(text: str) -> bool:
     """Return whether a person who types this means a file, not the name of a style."""
     return "/" in text or text.lower().endswith(PICTURES) or Path(text).is_file()

@@ -12,6 +12,8 @@ from fastapi.responses import StreamingResponse
 from api.answers import problems
 from api.parts import AppParts, CurrentTenant
 from api.schemas.items import ResultPart, ResultPartPage
+from api.schemas.measures import MeasureDistributions
+from jobs.distributions import job_distributions
 from jobs.parts import error_lines, part_page, read_part
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
@@ -76,6 +78,13 @@ def get_result_part(
         return Response(status_code=304, headers=headers)
     digest = base64.b64encode(bytes.fromhex(part.sha256)).decode()
     return LineResponse(body, headers=headers | {"Content-Digest": f"sha-256=:{digest}:"})
+
+
+@router.get("/measures", responses=problems(404, 422, 503))
+def show_measures(parts: AppParts, tenant: CurrentTenant, job_id: uuid.UUID) -> MeasureDistributions:
+    """Show how each measure is spread over the items that have settled, also while the job runs."""
+    with parts.database.reading() as session:
+        return MeasureDistributions.of(job_distributions(session, tenant, job_id))
 
 
 @router.get(

@@ -69,6 +69,7 @@ class PauseReason(Body):
 class JobLinks(Body):
     self: str
     items: str
+    measures: str
     events: str
     pause: str
     resume: str
@@ -176,7 +177,7 @@ def job_path(job_id: uuid.UUID) -> str:
 
 def _links(job_id: uuid.UUID) -> JobLinks:
     path = job_path(job_id)
-    parts = ("items", "events", "pause", "resume", "cancel", "retry")
+    parts = ("items", "measures", "events", "pause", "resume", "cancel", "retry")
     return JobLinks(self=path, **{part: f"{path}/{part}" for part in parts})
 
 

@@ -11,6 +11,7 @@ from restyle.commands.demo import demo
 from restyle.commands.enqueue import enqueue
 from restyle.commands.jobs import items, jobs
 from restyle.commands.launch import api, keys, migrate, tenants, worker
+from restyle.commands.measures import measures
 from restyle.commands.results import errors, results
 from restyle.commands.styles import styles
 from restyle.commands.up import up
@@ -18,7 +19,7 @@ from restyle.commands.watch import watch
 
 SECTIONS = {
     "Try it": (demo, up),
-    "Use it": (enqueue, watch, jobs, items, results, errors, styles),
+    "Use it": (enqueue, watch, jobs, items, measures, results, errors, styles),
     "Control it": (pause, resume, cancel, change, retry),
     "Deploy it": (api, worker, migrate, tenants, keys),
 }

@@ -15,6 +15,7 @@ from restyle.commands.options import MomentText, api_option, json_option, mistak
 from restyle.commands.watch import follow
 from restyle.exits import Exit
 from restyle.sources import (
+    gates_of,
     looks_like_a_picture,
     parameters_of,
     read_references,
@@ -46,6 +47,20 @@ from restyle.summary import print_job, print_json
     multiple=True,
     metavar="NAME=VALUE",
     help="A parameter of the model, such as strength=0.7. Repeatable.",
+)
+@click.option(
+    "--at-least",
+    "minimums",
+    multiple=True,
+    metavar="MEASURE=NUMBER",
+    help="A gate, such as structure=0.9: pictures below it are rejected. Repeatable.",
+)
+@click.option(
+    "--at-most",
+    "maximums",
+    multiple=True,
+    metavar="MEASURE=NUMBER",
+    help="A gate, such as colour_shift=3: pictures above it are rejected. Repeatable.",
 )
 @click.option(
     "--format",
@@ -84,6 +99,8 @@ def enqueue(
     styles: Sequence[str],
     model: str,
     settings: Sequence[str],
+    minimums: Sequence[str],
+    maximums: Sequence[str],
     picture_format: str,
     quality: int,
     output: str | None,
@@ -105,6 +122,7 @@ def enqueue(
     Examples:
       restyle enqueue --source s3://shop/catalogue/ --style look.jpg --watch
       restyle enqueue --source ./photos --style autumn --set strength=0.7 --format webp
+      restyle enqueue --source ./photos --style autumn --at-least structure=0.9 --at-most colour_shift=3
       restyle enqueue --source spring.csv --style look.jpg --on-bad-row skip --json
       restyle enqueue --source s3://shop/catalogue/ --style autumn --confirm --not-before 2026-12-01T22:00
 
@@ -117,12 +135,15 @@ def enqueue(
         wanted = source_of(source, on_bad_row=on_bad_row)
     with mistakes_in("--set"):
         parameters = parameters_of(settings)
+    with mistakes_in("--at-least, --at-most"):
+        gates = gates_of(minimums, maximums)
     recipe: dict[str, Any] = {
         "model": model,
         "style": _style(client, styles),
         "parameters": parameters,
         "format": picture_format,
         "quality": quality,
+        "gates": gates,
     }
     output_url = url_of(output, folder=True) if output else None
     request = {

@@ -12,8 +12,9 @@ from sqlalchemy.engine import Engine
 
 from jobs import events
 from jobs.database import now
-from jobs.records import WebhookDeliveryRecord
+from jobs.records import ShardRecord, WebhookDeliveryRecord
 from jobs.states import DeliveryState, ItemState, JobOutcome, JobState
+from jobs.tallies import Tally, count_in
 from tests import pictures
 from tests.factories import make_job, make_recipe, make_results, make_style, make_webhook
 
@@ -200,6 +201,20 @@ def test_reading_results_costs_the_same_for_ten_items_and_for_a_thousand(
         costs.append([cost(recorder, lambda path=path: api.get(path)) for path in paths])
     assert costs[0] == costs[1]
     assert all(each <= limit + WHO for each, limit in zip(costs[0], (4, 2, 3, 3), strict=True)), costs
+
+
+def test_looking_at_measures_costs_the_same_for_one_shard_and_for_a_thousand(
+    api: httpx.Client, database: Database, recorder: QueryRecorder
+) -> None:
+    costs = []
+    for items in (1, 1_000):
+        with database.transaction() as session:
+            job = make_job(session, state=JobState.RUNNING, items=items, shard_size=1)
+            tally: Tally = {}
+            count_in(tally, {"structure": 0.9})
+            session.execute(update(ShardRecord).where(ShardRecord.job_id == job.id).values(measures=tally))
+        costs.append(cost(recorder, lambda job=job: api.get(f"/v1/jobs/{job.id}/measures")))
+    assert costs[0] == costs[1] <= 2 + WHO
 
 
 def test_looking_at_webhooks_costs_the_same_for_one_and_for_many(

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from jobs.advance import advance
 from jobs.database import Database
 from jobs.job_leases import JobLease, claim_job
-from jobs.records import JobRecord
+from jobs.records import JobRecord, ShardRecord
 from jobs.states import ItemState, JobOutcome, JobState
 from jobs.storage import Storages
+from jobs.tallies import Tally, count_in
 from restyle import Client
 from restyle.__main__ import run
 from restyle.progress import taken
@@ -92,6 +94,27 @@ def test_a_folder_and_a_picture_make_a_job(running_api: RunningApi, shell: Shell
     assert job["recipe"]["parameters"] == {"strength": 0.7}
     assert re.fullmatch(r"autumn-look-2-[0-9a-f]{8}", job["recipe"]["style"])
     assert client.job(job["id"])["id"] == job["id"]
+
+
+def test_gates_go_with_the_recipe_and_measures_are_shown(running_api: RunningApi, shell: Shell, client: Client) -> None:
+    line = ("enqueue", "--source", running_api.pictures, "--model", "plain", "--json")
+    (job,) = shell(*line, "--at-least", "structure=0.9", "--at-most", "colour_shift=3").json
+    assert job["recipe"]["gates"] == {
+        "structure": {"minimum": 0.9, "maximum": None},
+        "colour_shift": {"minimum": None, "maximum": 3},
+    }
+    tally: Tally = {}
+    for value in (0.9, 0.98, 0.98):
+        count_in(tally, {"structure": value})
+    with running_api.database.transaction() as session:
+        measured = make_job(session, items=3, state=JobState.RUNNING)
+        session.execute(update(ShardRecord).where(ShardRecord.job_id == measured.id).values(measures=tally))
+
+    (found,) = shell("measures", measured.id, "--json").json
+    assert (found["name"], found["count"]) == ("structure", 3)
+    shown = shell("measures", measured.id).out
+    assert re.search(r"structure +3 +0\.9 .* 0\.98 +0\.5 +▄ +█ +1 *\n", shown), shown
+    assert client.measures(job["id"]) == []
 
 
 def test_the_same_picture_is_uploaded_as_one_style(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from restyle.sources import is_picture, parameters_of, read_references, source_of, style_name_of, url_of
+from restyle.sources import gates_of, is_picture, parameters_of, read_references, source_of, style_name_of, url_of
 from tests.restyle.conftest import PNG
 
 
@@ -44,6 +44,15 @@ def test_parameters_are_numbers_and_truths() -> None:
 def test_other_parameters_are_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="name=value"):
         parameters_of([setting])
+
+
+def test_gates_have_a_bound_or_both() -> None:
+    gates = gates_of(["structure=0.9", "colour_shift=1"], ["colour_shift=3"])
+
+    assert gates == {"structure": {"minimum": 0.9}, "colour_shift": {"minimum": 1, "maximum": 3}}
+    for text in ("structure", "structure=", "structure=high"):
+        with pytest.raises(ValueError, match="measure=number"):
+            gates_of([], [text])
 
 
 def test_a_style_is_named_by_its_pictures_whatever_their_order() -> None:
