@@ -4,8 +4,9 @@ Known-grade recovery: a photo under one random grade must be turned into the sam
 shown on a *different* photo only. The right answer is known exactly: PSNR and ΔE against it. The same with the answer's
 own photo as the reference ("same") is reported too; it asks little. keep_white is off there: a true grade tints white.
 
-Structure: SSIM of the luminance gradients between a photo and its restyling with a real reference, at the models'
-defaults. White: what becomes of a white background under a real reference, ΔE, with and without keep_white.
+Structure, sharpness, colour shift, style distance: what `worker.quality` measures of a photo's restyling with a real
+reference, at the models' defaults. White: what becomes of a white background under a real reference, ΔE, with and
+without keep_white.
 
 Progress goes to stderr; the last line of stdout is one JSON object.
 """
@@ -30,14 +31,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from jobs.cards import CardShelf
 from worker.checkpoints import load_pipeline
 from worker.pipelines.base import Batch, Pipeline
+from worker.quality.item import measure_item
+from worker.quality.style import palette
 from worker.training.grades import Grades, apply_grades, random_grades
 
+MEASURES = ("structure", "sharpness", "colour_shift", "style_distance")  # of every restyling
 MODELS = ("reference-grade", "reinhard", "monge-kantorovich", "unchanged")
 SIDE_PX = 256  # longer side of the photos that are measured
 SPEED_PX = 1024
@@ -144,22 +147,9 @@ def delta_e(found: Tensor, wanted: Tensor) -> tuple[float, float]:
     return float(np.sqrt(((a - b) ** 2).sum(-1)).mean()), float(cie2000.mean())
 
 
-def structure(found: Tensor, source: Tensor) -> float:
-    """Return the SSIM of the luminance gradients' sizes: 1 where every edge is where and what it was."""
-    a, b = _gradients(found), _gradients(source)
-    span = max(a.max(), b.max(), 1e-6)
-    return float(structural_similarity(a, b, data_range=span))  # type: ignore[no-untyped-call]
-
-
 def _lab(picture: Tensor) -> Floats:
     lab: Floats = rgb2lab(picture.permute(1, 2, 0).numpy())
     return lab
-
-
-def _gradients(picture: Tensor) -> Floats:
-    luminance = np.tensordot([0.2126, 0.7152, 0.0722], picture.numpy() / 255, axes=1)
-    sizes: Floats = np.hypot(*np.gradient(luminance))
-    return sizes
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -187,14 +177,16 @@ def recover_grades(
     say("")
 
 
-def keep_structure(
+def keep_product(
     pipelines: Mapping[str, Pipeline], photos: Sequence[Tensor], references: Sequence[Tensor]
 ) -> Iterator[tuple[str, float]]:
-    """Yield how much of the structure is left under real references, at the models' defaults."""
+    """Yield what is left of photos under real references, at the models' defaults, and how near they come to those."""
     for number, photo in enumerate(photos):
         reference = references[number % len(references)]
+        wanted = palette([reference])
         for name, pipeline in pipelines.items():
-            yield f"{name}_structure", structure(restyled(pipeline, photo, reference, keep_white=True), photo)
+            found = measure_item(photo, restyled(pipeline, photo, reference, keep_white=True), palette=wanted)
+            yield from ((f"{name}_{measure}", found[measure]) for measure in MEASURES)
         say(f"\rrestyling {number + 1} of {len(photos)}", end="")
     say("")
 
@@ -237,7 +229,7 @@ def measure(photos: Sequence[Tensor], references: Sequence[Tensor], amounts: Amo
     figures: Figures = defaultdict(list)
     for key, value in recover_grades(pipelines, photos, pairs):
         figures[key].append(value)
-    for key, value in keep_structure(pipelines, photos[: amounts.restylings], references):
+    for key, value in keep_product(pipelines, photos[: amounts.restylings], references):
         figures[key].append(value)
     for key, value in shift_white(pipelines, photos, references):
         figures[key].append(value)
