@@ -11,7 +11,7 @@ from worker.quality.looking import thinned
 
 COLOURS = 5  # chosen: a product has few; with more, one colour's light and shade become two
 _SAMPLE_PX = 64  # square of so many pixels is looked at
-_ROUNDS = 3  # chosen: the shift no longer moves by 0.1 with more
+_ROUNDS = 3  # chosen for their cost: it is done for every picture
 
 
 def colour_shift(original: Tensor, restyled: Tensor, mask: Tensor | None = None) -> float:

@@ -17,7 +17,7 @@ from worker.quality.similarity import psnr_db, ssim_of, structure_of
 from worker.quality.style import lab_palette, palette_distance
 
 _SIDE_PX = 128  # square of so many pixels is looked at for what needs neighbours; chosen for its cost
-_STRIDE = 4  # of windows: their means no longer move with more of them
+_STRIDE = 4  # of windows: their mean is near enough to that of all, and they cost a sixteenth
 _COLOUR_EVERY = 5  # pixels of that, of which colours are taken
 _DIGITS = 5  # that are kept of a figure
 
