@@ -95,10 +95,8 @@ class Stream:
         self._start("decode", codecs, self._to_decode, self._to_batch, {"decode": stages.decode}, _may_start)
         Vital("batch", self._batch).start()
         self._model.start()
-        leaving = {
-            "measure": stages.measure,
-            "encode": stages.encode,
-        }  # both keep a core busy: no more threads than that
+        # Both keep a core busy, so measuring has no threads of its own.
+        leaving = {"measure": stages.measure, "encode": stages.encode}
         self._start("encode", codecs, self._to_encode, self._to_write, leaving, _may_go_on)
         writing = {"write": stages.write}
         self._start("write", 2 * settings.write_threads, self._to_write, settler.inbox, writing, _may_go_on)
@@ -169,10 +167,9 @@ class Stream:
                 work = inbox.get()
                 if work.open and not may_run(work):
                     work.drop()
-                with self._watch.over(name, work.held, [(work.held, work.item.item_no)], limit_seconds):
-                    for act_name, act in acts.items():
-                        if work.open:
-                            _act(act_name, act, work)
+                if work.open:
+                    with self._watch.over(name, work.held, [(work.held, work.item.item_no)], limit_seconds):
+                        _do(acts, work)
                 outbox.put(work)
                 if isinstance(inbox, Lanes):
                     inbox.done(work)
@@ -227,6 +224,13 @@ def _may_start(work: Work) -> bool:
 
 def _may_go_on(work: Work) -> bool:
     return work.held.alive
+
+
+def _do(acts: Mapping[str, Callable[[Work], None]], work: Work) -> None:
+    """Run what a stage does to a work, one after the other, until something ends it."""
+    for name, act in acts.items():
+        if work.open:
+            _act(name, act, work)
 
 
 def _act(name: str, act: Callable[[Work], None], work: Work) -> None:
