@@ -13,6 +13,7 @@ from jobs import claims
 from jobs.database import Database
 from jobs.records import ResultRecord, ShardRecord, SumRecord
 from jobs.states import ShardState
+from jobs.tallies import distributions
 from tests.factories import make_job
 from tests.worker.test_stream import WORKER, Bench, Invert, prepared
 from worker.held import HeldLease
@@ -83,6 +84,32 @@ def test_what_a_result_cost_is_its_device_seconds_at_the_price_of_the_device(ben
         assert [tuple(row) for row in rows] == [(0.5, 0.001), (None, None)]
         part = session.scalars(select(SumRecord)).one()
     assert (part.device_item_count, part.device_seconds, part.cost) == (1, 0.5, 0.001)
+
+
+def test_the_measures_of_a_shard_are_counted_once_whoever_settled_its_items(bench: Bench) -> None:
+    settler = Settler(bench.database, bench.held_leases, on_job_complete=lambda _job_id: None)
+    [first] = hold(bench, settler, 1)
+    put_measured(settler, first, 0.5)
+    first.wind_down()  # the other item goes back, and with it the shard
+    settler.start()
+    assert settler.wait_until_idle(30)
+    with bench.database.transaction() as session:
+        [claim] = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
+    assert [item.item_no for item in claim.items] == [1]
+    second = HeldLease(claim)
+    settler.open(second)
+    put_measured(settler, second, 0.9)
+    assert settler.wait_until_idle(30)
+    with bench.database.reading() as session:
+        found = distributions(session.scalars(select(ShardRecord.measures)).one() or {})["ssim"]
+    assert (found.count, found.minimum, found.maximum) == (2, 0.5, 0.9)
+
+
+def put_measured(settler: Settler, held: HeldLease, ssim: float) -> None:
+    """Let the first of a lease's items succeed with this figure."""
+    work = Work(held=held, item=held.claim.items[0], prepared=prepared(held.claim, Invert()))
+    work.size, work.measures = (8, 8), {"ssim": ssim}
+    settler.inbox.put(work)
 
 
 def test_a_result_that_cannot_be_recorded_costs_its_own_lease_alone(bench: Bench) -> None:

@@ -31,7 +31,6 @@ from jobs.retries import POSTPONING, Backoff
 from jobs.states import ItemState, ShardState
 from jobs.storage import Storage, Storages
 from jobs.storage_folder import FolderStorage
-from jobs.tallies import distributions
 from tests import pictures
 from tests.factories import make_job, result_row
 from worker.engine import engine_of
@@ -290,25 +289,6 @@ def test_what_breaks_a_gate_is_rejected_with_what_was_measured_and_lies_apart(be
         page = item_page(session, job, limit=2)
     assert (shard.succeeded_count, shard.rejected_count, shard.failed_count) == (1, SIZE - 2, 1)
     assert picture_url(job, page.rows[0].item.output_key, page.rows[0].state) == f"file://{apart}/0.png"
-
-
-def test_the_measures_of_a_shard_are_counted_once_whoever_settled_its_items(bench: Bench) -> None:
-    claim = bench.claim()
-    held = HeldLease(claim)
-    bench.settler.open(held)
-    bench.stream.feed(held, prepared(claim, Invert()), claim.items[:5])
-    for attempt in (1, 2):
-        held.wind_down()
-        assert bench.settler.wait_until_idle(30)
-        with bench.database.transaction() as session:
-            found = distributions(session.get_one(ShardRecord, (claim.lease.job_id, 0)).measures or {})
-            settled = len(bench.results(claim))
-            assert {each.count for each in found.values()} == ({settled} if settled else set())
-            if attempt == 2:
-                break
-            [again] = claims.claim(session, worker_id=WORKER, queue="gpu", lease_seconds=60)
-        held = bench.run(again, Invert())
-    assert settled == SIZE
 
 
 class SlowToRefuse(Invert):
