@@ -19,7 +19,6 @@ import hashlib
 import json
 import random
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
@@ -38,15 +36,12 @@ from worker.checkpoints import load_pipeline
 from worker.pipelines.base import Batch, Pipeline
 from worker.quality.item import measure_item
 from worker.quality.style import palette
-from worker.training.grades import Grades, apply_grades, random_grades
+from worker.training.photos import SUFFIXES, UNREADABLE
+from worker.training.recovery import pictures_per_second, psnr, read_picture, recover_grades, restyle_with
 
 MEASURES = ("structure", "sharpness", "colour_shift", "style_distance")  # of every restyling
 MODELS = ("reference-grade", "reinhard", "monge-kantorovich", "unchanged")
-SIDE_PX = 256  # longer side of the photos that are measured
 SPEED_PX = 1024
-CONTENT_GRADE = 0.7  # strength of the grade that the content comes with; the wanted one has 1
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises, all told
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 Figures = dict[str, list[float]]
 Floats = NDArray[np.floating[Any]]
@@ -98,29 +93,12 @@ def read_pictures(paths: Sequence[Path], count: int) -> list[Tensor]:
     pictures = []
     for path in paths:
         try:
-            pictures.append(_read(path))
+            pictures.append(read_picture(path.read_bytes()))
         except UNREADABLE as error:
             say(f"skipped {path.name}: {error}")
         if len(pictures) == count:
             break
     return pictures
-
-
-def _read(path: Path) -> Tensor:
-    with Image.open(path) as image:
-        image.draft("RGB", (2 * SIDE_PX, 2 * SIDE_PX))
-        small = image.convert("RGBA")
-    small.thumbnail((SIDE_PX, SIDE_PX))
-    white = Image.new("RGBA", small.size, "white")
-    flat = Image.alpha_composite(white, small).convert("RGB")
-    return torch.from_numpy(np.array(flat)).permute(2, 0, 1).contiguous()
-
-
-def graded(picture: Tensor, grade: Grades) -> Tensor:
-    """Put a grade on a picture: uint8 [3, h, w] -> the same."""
-    colours = (picture.flatten(1).T / 255)[None]
-    result = apply_grades(colours, grade)[0].T.reshape(picture.shape)
-    return (result * 255).round().to(torch.uint8)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -132,12 +110,6 @@ def restyled(pipeline: Pipeline, picture: Tensor, reference: Tensor, *, keep_whi
     batch = Batch(images=picture[None], sizes=[(picture.shape[1], picture.shape[2])])
     parameters = {"strength": 1.0, "keep_white": keep_white}
     return pipeline.run(batch, pipeline.encode_style([reference]), parameters)[0]
-
-
-def psnr(found: Tensor, wanted: Tensor) -> float:
-    """Return the peak signal-to-noise ratio in dB."""
-    error = float((found.double() - wanted.double()).square().mean()) / 255**2
-    return -10 * float(np.log10(max(error, 1e-9)))
 
 
 def delta_e(found: Tensor, wanted: Tensor) -> tuple[float, float]:
@@ -156,25 +128,10 @@ def _lab(picture: Tensor) -> Floats:
 # Protocols
 
 
-def recover_grades(
-    pipelines: Mapping[str, Pipeline], photos: Sequence[Tensor], pairs: int
-) -> Iterator[tuple[str, float]]:
-    """Yield figures of known-grade recovery, over disjoint pairs of photos."""
-    generator = torch.Generator().manual_seed(11)
-    for number in range(pairs):
-        photo, other = photos[2 * number], photos[2 * number + 1]
-        own = random_grades(1, strength=CONTENT_GRADE, generator=generator)
-        wanted = random_grades(1, generator=generator)
-        content, answer = graded(photo, own), graded(photo, wanted)
-        for name, pipeline in pipelines.items():
-            for protocol, reference in (("", graded(other, wanted)), ("same_", answer)):
-                found = restyled(pipeline, content, reference, keep_white=False)
-                yield f"{name}_{protocol}psnr_db", psnr(found, answer)
-                cie76, cie2000 = delta_e(found, answer)
-                yield f"{name}_{protocol}delta_e", cie76
-                yield f"{name}_{protocol}delta_e2000", cie2000
-        say(f"\rpair {number + 1} of {pairs}", end="")
-    say("")
+def near(found: Tensor, wanted: Tensor) -> dict[str, float]:
+    """Return how near a picture is to the answer."""
+    cie76, cie2000 = delta_e(found, wanted)
+    return {"psnr_db": psnr(found, wanted), "delta_e": cie76, "delta_e2000": cie2000}
 
 
 def keep_product(
@@ -208,33 +165,26 @@ def is_white(picture: Tensor) -> Tensor:
     return picture.amin(0) >= 245
 
 
-def pictures_per_second(pipeline: Pipeline, photo: Tensor, runs: int) -> float:
-    """Return the rate for one picture of 1024 × 1024 px at a time, style known: the best of several runs."""
-    large = torch.nn.functional.interpolate(photo[None].float(), (SPEED_PX, SPEED_PX), mode="bicubic")
-    batch = Batch(images=large.clamp(0, 255).to(torch.uint8), sizes=[(SPEED_PX, SPEED_PX)])
-    style = pipeline.encode_style([photo])
-    seconds = []
-    for _ in range(runs + 1):  # the first one warms up
-        began = time.perf_counter()
-        pipeline.run(batch, style, {"strength": 1.0, "keep_white": True})
-        seconds.append(time.perf_counter() - began)
-    return 1 / min(seconds[1:])
-
-
 def measure(photos: Sequence[Tensor], references: Sequence[Tensor], amounts: Amounts) -> dict[str, float]:
     """Return every figure of every model: means, rounded."""
     shelf, device = CardShelf(), torch.device("cpu")
     pipelines = {name.replace("-", "_"): load_pipeline(shelf, name, device) for name in MODELS}
     pairs = min(amounts.pairs, len(photos) // 2)
     figures: Figures = defaultdict(list)
-    for key, value in recover_grades(pipelines, photos, pairs):
-        figures[key].append(value)
+    models = {name: restyle_with(pipeline, shelf.get(name.replace("_", "-"))) for name, pipeline in pipelines.items()}
+    for number, found in enumerate(recover_grades(models, photos, pairs, near)):
+        for key, value in found.items():
+            figures[key].append(value)
+        say(f"\rpair {number + 1} of {pairs}", end="")
+    say("")
     for key, value in keep_product(pipelines, photos[: amounts.restylings], references):
         figures[key].append(value)
     for key, value in shift_white(pipelines, photos, references):
         figures[key].append(value)
     for name, pipeline in pipelines.items():
-        figures[f"{name}_pictures_per_second"] = [pictures_per_second(pipeline, photos[0], amounts.speed_runs)]
+        card = shelf.get(name.replace("_", "-"))
+        rate = pictures_per_second(pipeline, card, photos[0], side=SPEED_PX, runs=amounts.speed_runs)
+        figures[f"{name}_pictures_per_second"] = [rate]
     means = {key: round(float(np.mean(values)), 3) for key, values in sorted(figures.items())}
     return {"pairs": pairs, "references": len(references), **means}
 

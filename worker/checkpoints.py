@@ -18,6 +18,7 @@ from torch import Tensor
 
 from jobs.cards import Card, CardShelf
 from jobs.errors import CheckpointMismatch
+from worker.packing import unpacked
 from worker.pipelines import reference_grade
 from worker.pipelines.base import Pipeline
 from worker.pipelines.monge_kantorovich import MongeKantorovich
@@ -62,11 +63,28 @@ def read_checkpoint(shelf: CardShelf, name: str) -> Checkpoint:
         CheckpointMismatch: the weights are missing, are not the ones that the card names, or nothing here runs them.
 
     """
-    card = shelf.get(name)
+    return _read(shelf.get(name), shelf.folder / name)
+
+
+def read_model(folder: Path) -> Checkpoint:
+    """Read the model that lies in a folder.
+
+    Raises:
+        CheckpointMismatch: as above, or the card cannot be read.
+
+    """
+    try:
+        card = Card.model_validate_json((folder / "model.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointMismatch(f"{folder / 'model.json'} is no model card: {error}") from error
+    return _read(card, folder)
+
+
+def _read(card: Card, folder: Path) -> Checkpoint:
     if card.architecture in FORMULAS:
         return Checkpoint(card=card, weights={})
     _check_architecture(card)
-    return Checkpoint(card=card, weights=_read_weights(card, shelf.folder / name / "weights.safetensors"))
+    return Checkpoint(card=card, weights=_read_weights(card, folder / "weights.safetensors"))
 
 
 def build(checkpoint: Checkpoint, device: torch.device) -> Pipeline:
@@ -108,9 +126,9 @@ def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
     content = path.read_bytes()  # read once: what is hashed is what is loaded
     _check_digest(card, path, hashlib.sha256(content).hexdigest())
     try:
-        return load_tensors(content)
-    except SafetensorError as error:
-        raise CheckpointMismatch(f"{path} is not safetensors: {error}") from error
+        return unpacked(load_tensors(content))
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointMismatch(f"{path} is not safetensors that can be read here: {error}") from error
 
 
 def _check_architecture(card: Card) -> None:

@@ -8,7 +8,7 @@ reference without a white background says nothing about how white should look: t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -38,6 +38,10 @@ class Examples:
     colours: Tensor  # some of the content's pixels
     plain: Tensor  # the same pixels without any grade
     wanted: Tensor  # the same pixels with the reference's grade
+
+    def to(self, device: torch.device) -> Examples:
+        """Return the same on a device."""
+        return Examples(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)

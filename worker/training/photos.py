@@ -1,26 +1,36 @@
-"""Photos for training: found in folders, read once at a small size, kept in memory; and put on white when asked."""
+"""Photos for training: found below prefixes, read once at a small size, kept in memory; put on white when asked."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import structlog
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-log = logging.getLogger(__name__)
+from jobs.errors import ObjectMissing, ObjectTooLarge
+from jobs.locations import Location
+from jobs.storage import Storages
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises, all told
+log = structlog.get_logger(__name__)
+
+READERS = 8
+MAX_BYTES = 64 << 20  # of one photo
+
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises, all told
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
 class NoPhotos(Exception):
-    """The folders hold too few photos that can be read."""
+    """There are too few photos that can be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,35 +44,70 @@ class PhotoSet:
     pixels: Tensor
     digest: str
 
+    def divided(self, held_out_every: int) -> tuple[Tensor, Tensor]:
+        """Return the photos to learn from, and every so many of them, to measure with."""
+        keep = torch.arange(len(self.pixels)) % held_out_every != 0
+        return self.pixels[keep], self.pixels[~keep]
 
-def load_photos(folders: Sequence[Path], *, side: int, at_least: int) -> PhotoSet:
-    """Read every photo below these folders. A file that cannot be read is logged and left out.
+
+def load_photos(places: Sequence[Location], storages: Storages, *, side: int, at_least: int) -> PhotoSet:
+    """Read every photo below these prefixes. A file that cannot be read as a picture is logged and left out.
 
     Raises:
-        NoPhotos: a folder does not exist, or fewer than `at_least` photos can be read.
+        NoPhotos: fewer than `at_least` photos can be read.
+        StorageError: storage did not answer.
 
     """
-    read: dict[str, Tensor] = {}  # by sha256: a photo that lies there twice counts once
-    for folder in folders:
-        if not folder.is_dir():
-            raise NoPhotos(f"{folder} is not a folder")
-        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-            content = path.read_bytes()
-            try:
-                read[hashlib.sha256(content).hexdigest()] = _read(path, side)
-            except _UNREADABLE as error:
-                log.warning("left out %s: %s", path.name, error)
+    read = read_photos(find_photos(places, storages), storages, partial(_squeezed, side))
     if len(read) < at_least:
-        where = ", ".join(map(str, folders))
+        where = ", ".join(map(str, places))
         raise NoPhotos(f"found {len(read)} photos in {where}; training needs at least {at_least}")
-    names = sorted(read)  # the order is a property of the photos, not of the file system
+    names = sorted(read)  # the order is a property of the photos, not of the storage
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
     return PhotoSet(pixels=torch.stack([read[name] for name in names]), digest=digest)
 
 
-def _read(path: Path, side: int) -> Tensor:
-    """Return one photo as uint8 [3, side, side]."""
-    with Image.open(path) as image:
+def find_photos(places: Sequence[Location], storages: Storages) -> list[Location]:
+    """Return what lies below these prefixes and has a photo's name."""
+    return [
+        Location(place.scheme, place.root, found.key)
+        for place in places
+        for found in storages.at(place).list(place.key)
+        if Path(found.key).suffix.lower() in SUFFIXES
+    ]
+
+
+def read_photos(photos: Sequence[Location], storages: Storages, decode: Callable[[bytes], Tensor]) -> dict[str, Tensor]:
+    """Return photos by the sha256 of their files: one that lies there twice counts once.
+
+    A file that cannot be read as a picture is logged and left out.
+
+    Raises:
+        StorageError: storage did not answer.
+
+    """
+    read: dict[str, Tensor] = {}
+    # Threads for storage that is far away; what is read does not depend on their order.
+    with ThreadPoolExecutor(READERS) as readers:
+        for found in readers.map(partial(_read, storages, decode), photos):
+            if found is not None:
+                digest, pixels = found
+                read.setdefault(digest, pixels)
+    return read
+
+
+def _read(storages: Storages, decode: Callable[[bytes], Tensor], photo: Location) -> tuple[str, Tensor] | None:
+    try:
+        content = storages.at(photo).read(photo.key, max_bytes=MAX_BYTES)
+        return hashlib.sha256(content).hexdigest(), decode(content)
+    except (*UNREADABLE, ObjectTooLarge, ObjectMissing) as error:
+        log.warning("photo_left_out", photo=str(photo), error=str(error))
+        return None
+
+
+def _squeezed(side: int, content: bytes) -> Tensor:
+    """Return a photo as uint8 [3, side, side]."""
+    with Image.open(io.BytesIO(content)) as image:
         image.draft("RGB", (2 * side, 2 * side))  # JPEG: decode at a fraction of the size
         small = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
     return torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(side, side, 3).permute(2, 0, 1)

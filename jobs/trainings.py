@@ -1,0 +1,59 @@
+"""What a training run is told, apart from where its photos lie: plain data, checked before any work starts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MODEL_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+WEIGHTS = "weights.safetensors"  # the output of a job that trains, in a folder of the model's name
+CARD = "model.json"  # beside it
+
+Count = Annotated[int, Field(strict=True, ge=1, le=100_000_000)]
+Size = Annotated[int, Field(strict=True, ge=1, le=4096)]
+
+
+class Training(BaseModel):
+    """How a network is trained. The same photos, settings and kind of machine give the same weights, to the byte."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    objective: Literal["reference_grade"] = Field(
+        "reference_grade", description="What is learned: the architecture of the model."
+    )
+    licence: str = Field(min_length=1, max_length=200, description="Licence of the photos, for the card.")
+    seed: int = Field(0, strict=True, ge=0, lt=2**63, description="Of every random choice.")
+    iterations: Count | None = Field(None, description="How many steps; or give minutes.")
+    minutes: float | None = Field(
+        None, gt=0, le=100_000, description="How long, all attempts together; or give iterations, which repeat exactly."
+    )
+    batch: Count = Field(24, description="Examples per iteration.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak rate of AdamW; it falls along a cosine.")
+    warm_up: int = Field(200, strict=True, ge=0, description="Iterations over which the rate rises.")
+    ema: float = Field(0.998, ge=0, lt=1, description="Decay of the moving average of the weights, which is the model.")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: mixed, by autocast.")
+    augment: bool = Field(False, description="Turn, scale, blur and roughen the photos first; for few photos.")
+    held_out_every: int = Field(
+        20, strict=True, ge=2, le=1000, description="Every so many photos, one is kept for measuring."
+    )
+    measure_every: Count = Field(250, description="Iterations between two measures on the photos held out.")
+    patience: Count | None = Field(
+        None, description="Measures in a row without a new best after which the run ends; the model is the best one."
+    )
+    checkpoint_every: Count = Field(250, description="Iterations that a crash may cost.")
+    sample_every: Count = Field(1000, description="Iterations between two sample sheets.")
+    start_from: str | None = Field(None, description="Model to go on from: a built-in name, or a model's folder.")
+    freeze: tuple[str, ...] = Field((), description="Parameters whose names start like this stay as they are.")
+    sparsity: float | None = Field(None, gt=0, lt=1, description="Share of weights that become 0, smallest first.")
+    network: dict[str, Size] = Field({}, description="Sizes of the network; those of the objective where left out.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.iterations is None) == (self.minutes is None):
+            raise ValueError("give either iterations or minutes")
+        if self.start_from is None and (self.freeze or self.sparsity):
+            raise ValueError("freeze and sparsity need start_from: only what was trained before is worth keeping")
+        if self.start_from is not None and self.network:
+            raise ValueError("leave network out: its sizes are those of start_from")
+        return self

@@ -1,0 +1,54 @@
+"""Measures models on photos: for `restyle evaluate`, and for the card of a lighter model, beside the original."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from jobs.errors import InvalidRequest, Problem
+from jobs.locations import Location
+from jobs.storage import Storages
+from worker.checkpoints import Checkpoint, build
+from worker.training.photos import find_photos, read_photos
+from worker.training.recovery import nearness, pictures_per_second, read_picture, recover_grades, restyle_with
+
+SPEED_PX = (512, 1024)
+SPEED_RUNS = 4
+
+
+def photos_to_measure_on(places: Sequence[Location], storages: Storages, count: int) -> list[Tensor]:
+    """Read at most so many photos, in an order that is shuffled once for all.
+
+    Raises:
+        InvalidRequest: there are fewer than two.
+        StorageError: storage did not answer.
+
+    """
+    found = sorted(find_photos(places, storages), key=str)
+    random.Random(3).shuffle(found)  # pairs across shops and kinds
+    photos = list(read_photos(found[:count], storages, read_picture).values())
+    if len(photos) < 2:
+        shown = [str(place) for place in places]
+        raise InvalidRequest(Problem(field="photos", value=shown, remedy="give a place with at least two photos"))
+    return photos
+
+
+def evaluate(models: Mapping[str, Checkpoint], photos: Sequence[Tensor], pairs: int) -> dict[str, float]:
+    """Return known-grade recovery and speed of models, by their names here: means, rounded."""
+    device = torch.device("cpu")
+    pipelines = {name: build(checkpoint, device) for name, checkpoint in models.items()}
+    restyles = {name: restyle_with(pipeline, models[name].card) for name, pipeline in pipelines.items()}
+    figures: dict[str, list[float]] = defaultdict(list)
+    for found in recover_grades(restyles, photos, pairs, nearness):
+        for key, value in found.items():
+            figures[key].append(value)
+    for side in SPEED_PX:
+        for name, pipeline in pipelines.items():
+            rate = pictures_per_second(pipeline, models[name].card, photos[0], side=side, runs=SPEED_RUNS)
+            figures[f"{name}_pictures_per_second_{side}px"] = [rate]
+    return {key: round(fmean(values), 3) for key, values in sorted(figures.items())}

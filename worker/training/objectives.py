@@ -1,0 +1,50 @@
+"""What can be learned: an objective says which network, from which examples, by which loss.
+
+The loop (`worker.training.loop`) knows nothing but this. A new objective is a file and a line of the table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from worker.training.grade import GradeObjective
+
+
+class Examples(Protocol):
+    """A batch of whatever shape the objective likes."""
+
+    def to(self, device: torch.device) -> Self: ...
+
+
+class Objective(Protocol):
+    """One thing to learn from photos. `Any` where an objective's own types meet: they come from it and go to it."""
+
+    architecture: str  # of the model: a line in worker.checkpoints
+    side_px: int  # photos are kept as squares of this size
+    probe_examples: int  # drawn once from the photos held out
+    headline: str  # the measure that tells which weights are best: more is better
+    sizes: Mapping[str, int]  # of the network, where a run names no others
+    card: Mapping[str, Any]  # what every card of such a model says: operation, summary, parameters, limits …
+
+    def build(self, sizes: Mapping[str, int], generator: torch.Generator) -> nn.Module:
+        """Return an untrained network. May raise TypeError for sizes that it does not know."""
+
+    def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Any:
+        """Return `Examples`, drawn from photos uint8 [N, 3, side_px, side_px] by nothing but the generator."""
+
+    def loss(self, network: Any, examples: Any) -> Tensor:
+        """Return a scalar."""
+
+    def measure(self, network: Any, examples: Any) -> dict[str, float]:
+        """Return figures of examples that were held out, the headline among them."""
+
+    def sample(self, network: Any, examples: Any) -> dict[str, Tensor]:
+        """Return the columns of a sample sheet by title: pictures float [R, 3, h, w] in [0, 1], row beside row."""
+
+
+# By name: those that jobs.trainings knows.
+OBJECTIVES: dict[str, Objective] = {"reference_grade": GradeObjective()}

@@ -1,0 +1,107 @@
+"""Known-grade recovery: how near a model comes to a grade that is known exactly, shown to it on another photo.
+
+A photo gets a grade of its own, a reference gets another, and the answer is the photo under the reference's grade.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from jobs.cards import Card
+from worker.networks.colour import srgb_to_lab
+from worker.pipelines.base import Batch, Pipeline
+from worker.training.grades import Grades, apply_grades, random_grades
+
+SIDE_PX = 256  # longer side of the photos that are measured
+CONTENT_GRADE = 0.7  # strength of the grade that the content comes with; the wanted one has 1
+
+Restyle = Callable[[Tensor, Tensor], Tensor]
+"""Give a content picture the look of a reference: uint8 [3, h, w] and [3, h', w'] -> the content's shape."""
+Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
+"""Compare what was found with what was wanted, both uint8 [3, h, w]."""
+
+
+def read_picture(content: bytes) -> Tensor:
+    """Read a picture, on white where it is transparent: uint8 [3, h, w] with a longer side of 256 px."""
+    with Image.open(io.BytesIO(content)) as image:
+        image.draft("RGB", (2 * SIDE_PX, 2 * SIDE_PX))
+        small = image.convert("RGBA")
+    small.thumbnail((SIDE_PX, SIDE_PX))
+    white = Image.new("RGBA", small.size, "white")
+    flat = Image.alpha_composite(white, small).convert("RGB")
+    return torch.from_numpy(np.array(flat)).permute(2, 0, 1).contiguous()
+
+
+def graded(picture: Tensor, grade: Grades) -> Tensor:
+    """Put a grade on a picture: uint8 [3, h, w] -> the same."""
+    colours = (picture.flatten(1).T / 255)[None]
+    result = apply_grades(colours, grade)[0].T.reshape(picture.shape)
+    return (result * 255).round().to(torch.uint8)
+
+
+def psnr(found: Tensor, wanted: Tensor) -> float:
+    """Return the peak signal-to-noise ratio in dB."""
+    error = float((found.double() - wanted.double()).square().mean()) / 255**2
+    return -10 * float(np.log10(max(error, 1e-9)))
+
+
+def nearness(found: Tensor, wanted: Tensor) -> dict[str, float]:
+    """Return PSNR in dB, and the mean ΔE of CIE 1976 over every other column."""
+    a, b = (srgb_to_lab(picture[..., ::2].permute(1, 2, 0) / 255) for picture in (found, wanted))
+    return {"psnr_db": psnr(found, wanted), "delta_e": float((a - b).square().sum(-1).sqrt().mean())}
+
+
+def recover_grades(
+    models: Mapping[str, Restyle], photos: Sequence[Tensor], pairs: int, measure: Measure
+) -> Iterator[dict[str, float]]:
+    """Yield the figures of each of so many pairs of photos: `<model>_<figure>`, and `<model>_same_<figure>` where the
+    reference is the answer itself, which asks little. Pairs share no photo while there are enough.
+    """
+    generator = torch.Generator().manual_seed(11)
+    for number in range(pairs):
+        photo, other = (photos[place % len(photos)] for place in (2 * number, 2 * number + 1))
+        own = random_grades(1, strength=CONTENT_GRADE, generator=generator)
+        wanted = random_grades(1, generator=generator)
+        content, answer = graded(photo, own), graded(photo, wanted)
+        yield {
+            f"{name}_{protocol}{figure}": value
+            for name, restyle in models.items()
+            for protocol, reference in (("", graded(other, wanted)), ("same_", answer))
+            for figure, value in measure(restyle(content, reference), answer).items()
+        }
+
+
+def restyle_with(pipeline: Pipeline, card: Card) -> Restyle:
+    """Return the model at full strength, with white free to move: a true grade tints it."""
+    asked = {name: value for name, value in {"strength": 1.0, "keep_white": False}.items() if name in card.parameters}
+    parameters = card.complete(asked)
+
+    def restyle(content: Tensor, reference: Tensor) -> Tensor:
+        batch = Batch(images=content[None], sizes=[(content.shape[1], content.shape[2])])
+        return pipeline.run(batch, pipeline.encode_style([reference]), parameters)[0]
+
+    return restyle
+
+
+def pictures_per_second(pipeline: Pipeline, card: Card, photo: Tensor, *, side: int, runs: int) -> float:
+    """Return the rate for one square picture at a time, style known, nothing read or written: the best of the runs."""
+    large = F.interpolate(photo[None].float(), (side, side), mode="bicubic").clamp(0, 255).to(torch.uint8)
+    batch, style, parameters = (
+        Batch(images=large, sizes=[(side, side)]),
+        pipeline.encode_style([photo]),
+        card.complete({}),
+    )
+    seconds = []
+    for _ in range(runs + 1):  # the first one warms up
+        began = time.perf_counter()
+        pipeline.run(batch, style, parameters)
+        seconds.append(time.perf_counter() - began)
+    return 1 / min(seconds[1:])

@@ -1,0 +1,68 @@
+"""A whole training run on this machine: from its config to the model in its folder."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from jobs.cards import Card
+from jobs.errors import InvalidRequest, Problem
+from jobs.locations import Location
+from jobs.settings import Settings
+from jobs.storage import Storages
+from worker.device import resolve
+from worker.training.config import RunConfig
+from worker.training.loop import Watcher, train
+from worker.training.models import write_trained
+from worker.training.photos import NoPhotos, load_photos
+from worker.training.starting import find_start
+
+HELD_OUT_AT_LEAST = 2
+
+
+def run(config: RunConfig, folder: Path, *, watcher: Watcher, command: str) -> Card | None:
+    """Train as the config says, and write the model. Return None if the watcher stopped it before its end.
+
+    Raises:
+        InvalidRequest: something in the config cannot be done, or the folder holds another run.
+        Conflict: another process trains in this folder.
+        CheckpointMismatch: the weights of the model to start from are not those of its card.
+        StorageError: storage did not answer.
+
+    """
+    device = _device(config)
+    torch.set_num_threads(config.threads)
+    start = find_start(config)
+    places = [Location.parse(place, field="photos") for place in config.photos]
+    with closing(open_storages()) as storages:
+        try:
+            photos = load_photos(
+                places,
+                storages,
+                side=start.objective.side_px,
+                at_least=HELD_OUT_AT_LEAST * config.held_out_every,
+            )
+        except NoPhotos as error:
+            remedy = f"{error}: twice held_out_every, so that there are {HELD_OUT_AT_LEAST} to measure with"
+            raise InvalidRequest(Problem(field="photos", value=list(config.photos), remedy=remedy)) from None
+    trained = train(config, photos, start, folder, device, watcher=watcher)
+    if trained is None:
+        return None
+    shown = f"{device.type}, {config.threads} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    return write_trained(folder, trained, config, photos, start, name=config.name, command=command, device=shown)
+
+
+def open_storages() -> Storages:
+    """Return the storages that the RESTYLE_* variables lead to. The caller closes them."""
+    settings = Settings()
+    return Storages(s3_endpoint_url=settings.s3_endpoint_url, s3_region=settings.s3_region)
+
+
+def _device(config: RunConfig) -> torch.device:
+    try:
+        return resolve(config.device)
+    except ValueError:
+        remedy = "give cpu, cuda, cuda:N or auto, of what this machine has"
+        raise InvalidRequest(Problem(field="device", value=config.device, remedy=remedy)) from None

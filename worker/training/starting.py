@@ -1,0 +1,112 @@
+"""Where a run starts: from a fresh network, or from a model whose lower layers may be frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from jobs.cards import BUILT_IN, Card
+from jobs.errors import InvalidRequest, Problem
+from jobs.trainings import Training
+from worker.checkpoints import Checkpoint, read_model
+from worker.training.objectives import OBJECTIVES, Objective
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a run begins with."""
+
+    objective: Objective
+    checkpoint: Checkpoint | None  # of the model to go on from
+
+    @property
+    def card(self) -> Card | None:
+        return None if self.checkpoint is None else self.checkpoint.card
+
+    def sizes(self, training: Training) -> dict[str, int]:
+        """Return the sizes of the network."""
+        return dict(self.card.config) if self.card else {**self.objective.sizes, **training.network}
+
+    def network(self, training: Training, generator: torch.Generator) -> nn.Module:
+        """Return the network, with what is frozen frozen.
+
+        Raises:
+            InvalidRequest: it cannot have these sizes, or has no such parameters.
+
+        """
+        sizes = self.sizes(training)
+        try:
+            network = self.objective.build(sizes, generator)
+        except (TypeError, RuntimeError) as error:
+            raise _refusal("network", training.network, f"give sizes that it has: {error}") from None
+        if self.checkpoint is not None:
+            network.load_state_dict(self.checkpoint.weights)
+        _freeze(network, training.freeze)
+        return network
+
+
+def find_start(training: Training) -> Start:
+    """Return what a run begins with.
+
+    Raises:
+        InvalidRequest: there is no such objective or model, or they do not fit.
+        CheckpointMismatch: the model's weights are not those of its card.
+
+    """
+    objective = OBJECTIVES[training.objective]
+    if training.start_from is None:
+        return Start(objective=objective, checkpoint=None)
+    checkpoint = read_model(model_folder(training.start_from))
+    if checkpoint.card.architecture != objective.architecture:
+        remedy = f"choose a model of the architecture {objective.architecture}; this is {checkpoint.card.architecture}"
+        raise _refusal("start_from", training.start_from, remedy)
+    return Start(objective=objective, checkpoint=checkpoint)
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a built-in model, or the one that the name is a path to.
+
+    Raises:
+        InvalidRequest: there is no model.
+
+    """
+    for folder in (BUILT_IN / name, Path(name)):
+        if (folder / "model.json").is_file():
+            return folder
+    built_in = ", ".join(sorted(path.parent.name for path in BUILT_IN.glob("*/model.json")))
+    raise _refusal("model", name, f"give a folder with a model.json, or one of {built_in}")
+
+
+def kept_weights(network: nn.Module, sparsity: float | None) -> dict[str, Tensor]:
+    """Return which weights stay when this share of each matrix and convolution is set to 0, the smallest first."""
+    if sparsity is None:
+        return {}
+    kept = {}
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1 and parameter.requires_grad:
+            sizes = parameter.detach().abs().flatten()
+            dropped = sizes.argsort(stable=True)[: round(sparsity * len(sizes))]
+            mask = torch.ones_like(sizes)
+            mask[dropped] = 0
+            kept[name] = mask.view_as(parameter)
+    return kept
+
+
+def _freeze(network: nn.Module, prefixes: Sequence[str]) -> None:
+    names = [name for name, _ in network.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
+            raise _refusal("freeze", prefix, f"give what names of parameters start with: {parts}")
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(tuple(prefixes)) if prefixes else True)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise _refusal("freeze", list(prefixes), "leave something to train")
+
+
+def _refusal(field: str, value: object, remedy: str) -> InvalidRequest:
+    return InvalidRequest(Problem(field=field, value=value, remedy=remedy))
