@@ -14,12 +14,14 @@ from restyle.commands.launch import api, keys, migrate, tenants, worker
 from restyle.commands.measures import measures
 from restyle.commands.results import errors, results
 from restyle.commands.styles import styles
+from restyle.commands.training import evaluate, models, train
 from restyle.commands.up import up
 from restyle.commands.watch import watch
 
 SECTIONS = {
     "Try it": (demo, up),
     "Use it": (enqueue, watch, jobs, items, measures, results, errors, styles),
+    "Teach it": (train, evaluate, models),
     "Control it": (pause, resume, cancel, change, retry),
     "Deploy it": (api, worker, migrate, tenants, keys),
 }
