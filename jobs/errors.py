@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     MODEL_FAILED = "model_failed"
     WORKER_CRASHED = "worker_crashed"
     GATE_BROKEN = "gate_broken"  # a measure of the result is outside what the recipe accepts
+    TRAINING_REFUSED = "training_refused"  # what was asked for cannot be trained
     DEADLINE = "deadline"  # it took longer than any picture may
     INTERNAL_ERROR = "internal_error"
 

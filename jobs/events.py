@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     FINISHING = "job.finishing"
     ENDED = "job.ended"
     RESCUED = "shard.rescued"
+    MEASURED = "training.measured"
 
 
 def record(session: Session, tenant_id: str, job_id: uuid.UUID, kind: str, *, actor: Actor, **data: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 from jobs.formats import OutputFormat
+from jobs.trainings import Training
 
 WRITTEN_OUT = re.compile(r"\d{4}-\d\d-\d\dT")
 
@@ -50,8 +51,11 @@ class Recipe(Plain):
     A member that came later is left out of plain data where it says nothing: recipes without it stay what they were.
     """
 
-    operation: Literal["restyle"] = "restyle"
-    model: str = Field(description="Name of a model, see GET /v1/models.", examples=["reference-grade"])
+    operation: Literal["restyle", "train"] = "restyle"
+    model: str = Field(
+        description="Name of a model, see GET /v1/models; of the operation train the name that the new one gets.",
+        examples=["reference-grade"],
+    )
     style: str | None = Field(None, description="Name of a style, where the model needs one.")
     parameters: dict[str, ParameterValue] = Field({}, description="Knobs of the model, see its card.")
     format: OutputFormat = Field(OutputFormat.JPEG, description="Picture format of the results.")
@@ -61,6 +65,11 @@ class Recipe(Plain):
         exclude_if=operator.not_,
         description="Bounds by measure, see GET /v1/jobs/{id}/measures. A picture that breaks one is rejected.",
         examples=[{"structure": {"minimum": 0.9}, "colour_shift": {"maximum": 3}}],
+    )
+    training: Training | None = Field(
+        None,
+        exclude_if=lambda training: training is None,
+        description="How the operation train trains the model, on the photos of the source.",
     )
 
 

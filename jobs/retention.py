@@ -37,6 +37,7 @@ from jobs.records import (
 from jobs.result_lines import KEPT_AT_KEY, picture_url
 from jobs.states import JobState
 from jobs.storage import Storages
+from jobs.trainings import CARD, WEIGHTS
 
 log = structlog.get_logger(__name__)
 
@@ -133,6 +134,8 @@ def _drop_outputs(database: Database, storages: Storages, lease: JobLease) -> bo
             .limit(OUTPUTS_PAGE)
         ).all()
         urls = [url for row in rows if (url := picture_url(job, row.output_key, row.state)) is not None]
+        if job.recipe["operation"] == "train":
+            urls += [url.removesuffix(WEIGHTS) + CARD for url in urls]
         needed = _needed_elsewhere(session, job, urls)
     if not rows:
         return False

@@ -33,6 +33,7 @@ from worker.settler import Settler
 from worker.sheet import draw_sheet
 from worker.stages import Stages
 from worker.stream import Stream
+from worker.trainer import Trainer
 from worker.watch import Watch
 from worker.webhook_sender import WebhookSender
 
@@ -106,6 +107,13 @@ class WorkerProcess:
             self._models,
             self._watch,
         )
+        self._trainer = Trainer(
+            self._database,
+            self._settler,
+            device=self._device,
+            models_dir=settings.models_dir,
+            device_hour_cost=settings.device_hour_cost,
+        )
         self._runner = Runner(
             self._database,
             self._held,
@@ -113,6 +121,7 @@ class WorkerProcess:
             self._stream,
             self._settler,
             self._watch,
+            self._trainer.train,
             worker_id=self.worker_id,
             queue=settings.queue,
             lease_seconds=settings.lease_seconds,

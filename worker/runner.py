@@ -56,6 +56,7 @@ class Runner:
         stream: Stream,
         settler: Settler,
         watch: Watch,
+        train: Callable[[HeldLease], None],
         *,
         worker_id: uuid.UUID,
         queue: str,
@@ -68,6 +69,7 @@ class Runner:
         self._stream = stream
         self._settler = settler
         self._watch = watch
+        self._train = train
         self._worker_id = worker_id
         self._queue = queue
         self._lease_seconds = lease_seconds
@@ -130,6 +132,10 @@ class Runner:
         for held in claimed:
             items = held.claim.items
             left -= len(items)
+            if held.claim.recipe.operation == "train":
+                self._train(held)
+                fed += len(items)
+                continue
             prepared = self._prepare(held)
             if prepared is None:
                 continue

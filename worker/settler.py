@@ -93,7 +93,7 @@ class Settler(Vital):
         self._recorded_engines: set[str] = set()
         self._accounts: dict[Lease, _Account] = {}
         self._changed = threading.Condition()
-        self._hung: queue.SimpleQueue[tuple[Lease, ItemResult]] = queue.SimpleQueue()
+        self._apart: queue.SimpleQueue[tuple[Lease, int, ItemResult | None]] = queue.SimpleQueue()
         self._giving_up = threading.Event()
         self._failures = 0
         self._away_until = 0.0
@@ -114,7 +114,11 @@ class Settler(Vital):
 
     def fail(self, held: HeldLease, result: ItemResult) -> None:
         """Settle an item that will never come."""
-        self._hung.put((held.lease, result))
+        self.settle(held, result.item_no, result)
+
+    def settle(self, held: HeldLease, item_no: int, result: ItemResult | None) -> None:
+        """Settle an item that did not go through the stream; without a result, leave it to another attempt."""
+        self._apart.put((held.lease, item_no, result))
 
     def give_up(self) -> None:
         """Wait for no item any more: record what is done, and give every lease back."""
@@ -161,12 +165,13 @@ class Settler(Vital):
 
     def _sweep(self) -> bool:
         """Wait no longer for what is not wanted and not begun. Return whether nothing more comes for some lease."""
-        while not self._hung.empty():
-            lease, result = self._hung.get()
+        while not self._apart.empty():
+            lease, item_no, result = self._apart.get()
             account = self._accounts.get(lease)
-            if account is not None and result.item_no in account.open:
-                account.open.remove(result.item_no)
-                account.add(result)
+            if account is not None and item_no in account.open:
+                account.open.remove(item_no)
+                if result is not None:
+                    account.add(result)
         complete = False
         for account in self._all():
             if not account.held.alive or (self._giving_up.is_set() and self.inbox.empty()):

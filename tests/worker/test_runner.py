@@ -52,6 +52,7 @@ def runner(bench: Bench, shelf: CardShelf | None = None) -> Runner:
         bench.stream,
         bench.settler,
         bench.watch,
+        lambda _: None,
         worker_id=WORKER,
         queue="gpu",
         lease_seconds=60,

@@ -19,6 +19,7 @@ from jobs.logs import configure
 from worker.checkpoints import read_model
 from worker.training.config import RunConfig, place_of, read_config
 from worker.training.evaluating import evaluate, photos_to_measure_on
+from worker.training.job import train_for_job
 from worker.training.lightening import PAIRS, lighten, measure_beside
 from worker.training.loop import Watcher
 from worker.training.runs import open_storages, run
@@ -81,6 +82,10 @@ def _run(config: RunConfig, out: Path, *, command: str) -> int:
         return 128 + (stopping.signal or 0)
     _print({"model": str(out), "metrics": card.metrics})
     return 0
+
+
+def _job(asked: argparse.Namespace) -> int:
+    return train_for_job(asked.file, stopping=Stopping().asked)
 
 
 def _evaluate(asked: argparse.Namespace) -> int:
@@ -147,6 +152,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("config", type=Path)
     train.add_argument("--out", type=Path, required=True)
     train.set_defaults(act=_train)
+    job = verbs.add_parser("job", help="Go on with the training of a job; for workers.")
+    job.add_argument("file", type=Path)
+    job.set_defaults(act=_job)
     measure = verbs.add_parser("evaluate", help="Measure a model.")
     measure.add_argument("model")
     measure.add_argument("--photos", action="append", required=True)
