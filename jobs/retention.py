@@ -134,12 +134,13 @@ def _drop_outputs(database: Database, storages: Storages, lease: JobLease) -> bo
             .limit(OUTPUTS_PAGE)
         ).all()
         urls = [url for row in rows if (url := picture_url(job, row.output_key, row.state)) is not None]
-        if job.recipe["operation"] == "train":
-            urls += [url.removesuffix(WEIGHTS) + CARD for url in urls]
         needed = _needed_elsewhere(session, job, urls)
     if not rows:
         return False
-    locations = [Location.parse(url) for url in urls if url not in needed]
+    unneeded = [url for url in urls if url not in needed]
+    if job.recipe["operation"] == "train":
+        unneeded += [url.removesuffix(WEIGHTS) + CARD for url in unneeded]
+    locations = [Location.parse(url) for url in unneeded]
     with ThreadPoolExecutor(DELETES_AT_ONCE) as pool:
         for _ in pool.map(lambda location: storages.at(location).delete(location.key), locations):
             pass

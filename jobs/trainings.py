@@ -19,8 +19,9 @@ class Training(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    objective: Literal["reference_grade"] = Field(
-        "reference_grade", description="What is learned: the architecture of the model."
+    objective: Literal["reference_grade", "brand_look"] = Field(
+        "reference_grade",
+        description="What is learned: to carry over the grade of any reference, or the look that the photos have.",
     )
     licence: str = Field(min_length=1, max_length=200, description="Licence of the photos, for the card.")
     seed: int = Field(0, strict=True, ge=0, lt=2**63, description="Of every random choice.")

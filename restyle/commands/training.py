@@ -61,7 +61,8 @@ def train(config: Path, out: Path) -> NoReturn:
 @click.argument("model")
 @photos_option
 @click.option("--pairs", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Pairs of photos.")
-def evaluate(model: str, photos: Sequence[str], pairs: int) -> NoReturn:
+@click.option("--own-look", is_flag=True, help="Measure how near it brings photos to the look that these have.")
+def evaluate(model: str, photos: Sequence[str], pairs: int, own_look: bool) -> NoReturn:
     """Measure a model, a folder or a built-in name: how near it comes to grades that are known exactly, and how fast.
 
     Beside it stands the photo as it is. Measure on photos that it was not trained on. The result is one JSON object.
@@ -71,7 +72,7 @@ def evaluate(model: str, photos: Sequence[str], pairs: int) -> NoReturn:
       restyle evaluate runs/grade --photos ./unseen
 
     """
-    become(MODULE, ["evaluate", model, *_photos(photos), "--pairs", str(pairs)])
+    become(MODULE, ["evaluate", model, *_photos(photos), "--pairs", str(pairs), *(["--own-look"] if own_look else [])])
 
 
 @click.group(cls=ListsByDefault)

@@ -126,6 +126,12 @@ def test_the_answer_is_the_reference_grade_on_the_same_pixels(photos: PhotoSet) 
         assert 1 <= same.sum() <= 24
 
 
+def test_the_photos_own_look_is_the_answer_where_that_is_wanted(photos: PhotoSet) -> None:
+    examples = draw_examples(photos.pixels, 16, generator(), wanted_strength=0.0)
+    torch.testing.assert_close(examples.wanted, examples.plain.clamp(min=1e-4), atol=1e-3, rtol=0)
+    assert (examples.colours - examples.plain).abs().mean() > 0.02
+
+
 def test_some_whites_stay_white_under_a_grade_and_some_take_it(photos: PhotoSet) -> None:
     examples = draw_examples(photos.pixels, 160, generator())
     on_white = (examples.plain == 1).all(2).float().mean(1) > 0.2

@@ -91,7 +91,9 @@ def _job(asked: argparse.Namespace) -> int:
 def _evaluate(asked: argparse.Namespace) -> int:
     models = {"model": read_model(model_folder(asked.model)), "unchanged": read_model(model_folder("unchanged"))}
     photos = _photos(asked.photos, 2 * asked.pairs)
-    _print({"pairs": asked.pairs, "photos": len(photos), **evaluate(models, photos, asked.pairs)})
+    _print(
+        {"pairs": asked.pairs, "photos": len(photos), **evaluate(models, photos, asked.pairs, own_look=asked.own_look)}
+    )
     return 0
 
 
@@ -159,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("model")
     measure.add_argument("--photos", action="append", required=True)
     measure.add_argument("--pairs", type=int, default=100)
+    measure.add_argument("--own-look", action="store_true")
     measure.set_defaults(act=_evaluate)
     for verb, form, suffix in (("half", "half", "half"), ("quantise", "int8", "int8")):
         lighter = _maker(verbs.add_parser(verb, help="Make a lighter model."))

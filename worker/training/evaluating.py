@@ -38,13 +38,18 @@ def photos_to_measure_on(places: Sequence[Location], storages: Storages, count: 
     return photos
 
 
-def evaluate(models: Mapping[str, Checkpoint], photos: Sequence[Tensor], pairs: int) -> dict[str, float]:
-    """Return known-grade recovery and speed of models, by their names here: means, rounded."""
+def evaluate(
+    models: Mapping[str, Checkpoint], photos: Sequence[Tensor], pairs: int, *, own_look: bool = False
+) -> dict[str, float]:
+    """Return known-grade recovery and speed of models, by their names here: means, rounded.
+
+    `own_look`: what is to be recovered is the look that the photos have themselves.
+    """
     device = torch.device("cpu")
     pipelines = {name: build(checkpoint, device) for name, checkpoint in models.items()}
     restyles = {name: restyle_with(pipeline, models[name].card) for name, pipeline in pipelines.items()}
     figures: dict[str, list[float]] = defaultdict(list)
-    for found in recover_grades(restyles, photos, pairs, nearness):
+    for found in recover_grades(restyles, photos, pairs, nearness, wanted_strength=0.0 if own_look else 1.0):
         for key, value in found.items():
             figures[key].append(value)
     for side in SPEED_PX:

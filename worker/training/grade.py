@@ -132,3 +132,13 @@ class GradeObjective:
         graded = network(*codes.chunk(2), content.flatten(2).transpose(1, 2))[1]
         found = graded.transpose(1, 2).unflatten(2, (THUMBNAIL_PX, THUMBNAIL_PX))
         return {"photo": content, "reference": reference, "found": found}
+
+
+class BrandLook(GradeObjective):
+    """The same network, for the look that the photos have themselves: any grade on them has to come off.
+
+    For fine-tuning on a brand's few finished pictures: they are references and answers.
+    """
+
+    def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
+        return draw_examples(pixels, count, generator, wanted_strength=0.0)

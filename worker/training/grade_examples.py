@@ -71,8 +71,8 @@ class _Scene:
         return torch.where(exempt, torch.lerp(self.background, after, self.outline), after)
 
 
-def draw_examples(pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
-    """Draw examples from photos, uint8 [N, 3, S, S] with S at least 96."""
+def draw_examples(pixels: Tensor, count: int, generator: torch.Generator, *, wanted_strength: float = 1.0) -> Examples:
+    """Draw examples from photos, uint8 [N, 3, S, S] with S at least 96. At strength 0 their own look is wanted."""
     which = torch.randint(len(pixels), (count,), generator=generator)
     other = torch.randint(len(pixels), (count,), generator=generator)
     same = torch.rand(count, generator=generator) < _SAME_PHOTO
@@ -88,7 +88,7 @@ def draw_examples(pixels: Tensor, count: int, generator: torch.Generator) -> Exa
     content = _scene(pixels[which], content_white, cut_out, generator)
     reference = _scene(pixels[other], reference_white, cut_out, generator)
     own = random_grades(count, strength=_strengths(count, _CONTENT_GRADE, generator), generator=generator)
-    wanted = random_grades(count, strength=_strengths(count, 1.0, generator), generator=generator)
+    wanted = random_grades(count, strength=_strengths(count, wanted_strength, generator), generator=generator)
     picture = content.graded(own)
     places = torch.randperm(THUMBNAIL_PX**2, generator=generator)[:_POINTS]
     few = content.at(places)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from worker.training.grade import GradeObjective
+from worker.training.grade import BrandLook, GradeObjective
 
 
 class Examples(Protocol):
@@ -47,4 +47,4 @@ class Objective(Protocol):
 
 
 # By name: those that jobs.trainings knows.
-OBJECTIVES: dict[str, Objective] = {"reference_grade": GradeObjective()}
+OBJECTIVES: dict[str, Objective] = {"reference_grade": GradeObjective(), "brand_look": BrandLook()}

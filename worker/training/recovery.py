@@ -60,7 +60,12 @@ def nearness(found: Tensor, wanted: Tensor) -> dict[str, float]:
 
 
 def recover_grades(
-    models: Mapping[str, Restyle], photos: Sequence[Tensor], pairs: int, measure: Measure
+    models: Mapping[str, Restyle],
+    photos: Sequence[Tensor],
+    pairs: int,
+    measure: Measure,
+    *,
+    wanted_strength: float = 1.0,  # 0: the look that the photos have themselves
 ) -> Iterator[dict[str, float]]:
     """Yield the figures of each of so many pairs of photos: `<model>_<figure>`, and `<model>_same_<figure>` where the
     reference is the answer itself, which asks little. Pairs share no photo while there are enough.
@@ -69,7 +74,7 @@ def recover_grades(
     for number in range(pairs):
         photo, other = (photos[place % len(photos)] for place in (2 * number, 2 * number + 1))
         own = random_grades(1, strength=CONTENT_GRADE, generator=generator)
-        wanted = random_grades(1, generator=generator)
+        wanted = random_grades(1, strength=wanted_strength, generator=generator)
         content, answer = graded(photo, own), graded(photo, wanted)
         yield {
             f"{name}_{protocol}{figure}": value
