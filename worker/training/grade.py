@@ -140,5 +140,9 @@ class BrandLook(GradeObjective):
     For fine-tuning on a brand's few finished pictures: they are references and answers.
     """
 
+    card: Mapping[str, Any] = CARD | {
+        "limits": [*CARD["limits"], "Brings photos to the look of one brand; other references' grades it may miss."]
+    }
+
     def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
         return draw_examples(pixels, count, generator, wanted_strength=0.0)
