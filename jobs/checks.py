@@ -6,7 +6,6 @@ Storage is asked whether the source exists, so no transaction may be open. What 
 from __future__ import annotations
 
 import datetime
-import re
 import uuid
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from jobs.records import StyleRecord
 from jobs.retrying import Retried
 from jobs.storage import Storages
 from jobs.tenants import Tenant
-from jobs.trainings import MODEL_NAME, Training
+from jobs.training_checks import check_photos, check_training
 
 Value = TypeVar("Value")
 PlaceSource = PrefixSource | ManifestSource
@@ -78,8 +77,7 @@ def check_request(
         output = refusals.collect(lambda: _check_retried(request, retried, tenant))
     else:
         source, output = _check_places(request.source, request.output_url, tenant, storages, refusals)
-        if request.recipe.operation == "train":
-            refusals.collect(lambda: _check_photos(request.source))
+        refusals.collect(lambda: check_photos(request.recipe, request.source))
     refusals.raise_any()
     assert recipe is not None
     assert source is not None
@@ -154,12 +152,9 @@ def _refusal(field: str, value: object, remedy: str, *, code: str) -> InvalidReq
 
 def _check_recipe(recipe: Recipe, shelf: CardShelf, style: StyleRecord | None, refusals: _Refusals) -> Recipe | None:
     """Return the recipe with its parameters complete."""
+    refusals.collect(lambda: check_training(recipe, shelf))
     if recipe.operation == "train":
-        refusals.collect(lambda: _check_training(recipe, shelf))
         return recipe
-    training = recipe.training
-    if training is not None:
-        refusals.collect(lambda: _refuse_training(training))
     card = refusals.collect(lambda: shelf.get(recipe.model))
     refusals.collect(lambda: _check_style(recipe, card, style))
     refusals.collect(lambda: check_gates(recipe))
@@ -173,26 +168,6 @@ def _card_used(recipe: Recipe, shelf: CardShelf) -> Card | None:
     """Return the card of the model that a recipe runs or, to train another, starts from."""
     name = recipe.model if recipe.training is None else recipe.training.start_from
     return None if name is None else shelf.get(name)
-
-
-def _check_training(recipe: Recipe, shelf: CardShelf) -> None:
-    training = recipe.training
-    if training is None:
-        raise _refusal("recipe.training", None, "say how to train: licence and iterations at least", code="no_training")
-    if not re.fullmatch(MODEL_NAME, recipe.model):
-        remedy = "name the new model in lower-case letters, digits and single hyphens"
-        raise _refusal("recipe.model", recipe.model, remedy, code="model_name_invalid")
-    for field, given in (("style", recipe.style), ("parameters", recipe.parameters or None)):
-        if given is not None:
-            raise _refusal(f"recipe.{field}", given, "leave it out: training takes none", code="not_for_training")
-    if training.start_from is not None and training.start_from not in shelf.cards:
-        remedy = f"start from one of {', '.join(shelf.cards)}"
-        raise _refusal("recipe.training.start_from", training.start_from, remedy, code="unknown_model")
-
-
-def _refuse_training(training: Training) -> None:
-    remedy = "leave it out, or choose the operation train"
-    raise _refusal("recipe.training", training.model_dump(exclude_unset=True), remedy, code="not_for_restyling")
 
 
 def _check_style(recipe: Recipe, card: Card | None, style: StyleRecord | None) -> None:
@@ -259,12 +234,6 @@ def _check_manifest_name(location: Location) -> None:
     except SourceRefused as refused:
         remedy = "name a file that ends in .csv, .jsonl or .ndjson"
         raise _refusal("source.url", str(location), remedy, code=refused.code) from None
-
-
-def _check_photos(source: Source) -> None:
-    if isinstance(source, ManifestSource):
-        remedy = "give the prefix of a folder: training takes all the photos below it"
-        raise _refusal("source.type", source.type, remedy, code="source_not_for_training")
 
 
 def _base_location(source: PlaceSource, location: Location, tenant: Tenant) -> Location:

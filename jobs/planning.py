@@ -24,12 +24,11 @@ from jobs.locations import MAX_KEY_BYTES, Location
 from jobs.maintenance import start_finishing
 from jobs.moves import fail, move
 from jobs.output_keys import disambiguate, fold, output_key
-from jobs.recipes import JobRequest, JobSource, PrefixSource, Source, starts_while_planned
+from jobs.recipes import JobRequest, JobSource, Source, starts_while_planned
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ShardRecord
 from jobs.source_rows import Entry, PassedOver, Refused, read_source
 from jobs.states import JobState, ShardState
 from jobs.storage import Storages
-from jobs.trainings import WEIGHTS
 
 log = structlog.get_logger(__name__)
 
@@ -71,18 +70,15 @@ def plan(database: Database, storages: Storages, lease: JobLease, *, allowed: It
     with database.transaction() as session:
         job = hold(session, lease)
     planner = _Planner(database, lease, job, ring)
-    rows: Iterator[Entry | Refused | PassedOver]
-    if planner.trains and isinstance(planner.source, PrefixSource):
-        rows = iter(planner.training_items(job))
-    else:
-        rows = read_source(
-            planner.source,
-            storages,
-            database,
-            cursor=job.plan_cursor,
-            output_url=job.output_url,
-            allowed=tuple(allowed),
-        )
+    rows = read_source(
+        planner.source,
+        storages,
+        database,
+        cursor=job.plan_cursor,
+        output_url=job.output_url,
+        allowed=tuple(allowed),
+        trained=planner.trained,
+    )
     try:
         for chunk in _chunks(rows):
             planner.append(chunk)
@@ -117,22 +113,11 @@ class _Planner:
         self._ring = ring
         request = JobRequest.model_validate({"recipe": job.recipe, "source": job.source})
         self.source: Source = request.source
-        self._recipe = request.recipe
+        self.trained = request.recipe.model if request.recipe.operation == "train" else None
         self._extension = request.recipe.format.extension.removeprefix(".")
         self._key_bytes = MAX_KEY_BYTES - len(Location.parse(job.output_url).as_prefix().key.encode())
         self._strict = not starts_while_planned(job.source)
         self._look_up_keys = False
-
-    @property
-    def trains(self) -> bool:
-        return self._recipe.operation == "train"
-
-    def training_items(self, job: JobRecord) -> list[Entry]:
-        """Return the one item of a job that trains: a folder of photos becomes a model. None once it is planned."""
-        assert isinstance(self.source, PrefixSource)
-        key = f"{self._recipe.model}/{WEIGHTS}"
-        item = Entry(cursor="trained", source_url=self.source.url, relative=key, output_key=key)
-        return [] if job.plan_cursor else [item]
 
     def append(self, chunk: _Chunk) -> None:
         try:

@@ -15,6 +15,7 @@ from jobs.recipes import JobSource, ManifestSource, PrefixSource, Source
 from jobs.records import ItemRecord
 from jobs.retrying import retried_items, still_there
 from jobs.storage import Storages
+from jobs.trainings import WEIGHTS
 
 PAGE = 1_000  # items of another job read at a time
 
@@ -56,6 +57,7 @@ def read_source(
     cursor: str | None,
     output_url: str,
     allowed: Sequence[str],
+    trained: str | None = None,  # the model that is trained on a prefix, as one item
 ) -> Iterator[Entry | Refused | PassedOver]:
     """Yield the rows of a source behind a cursor, in order, in flat memory.
 
@@ -63,12 +65,21 @@ def read_source(
         SourceRefused, StorageError: the source as a whole cannot be read.
     """
     output = Location.parse(output_url).as_prefix()
+    if isinstance(source, PrefixSource) and trained is not None:
+        return _train_on(source, trained, cursor)
     if isinstance(source, PrefixSource):
         return _read_prefix(source, storages, cursor, output)
     prefixes = [Location.parse(prefix) for prefix in allowed]
     if isinstance(source, JobSource):
         return _read_job(source, database, cursor, prefixes)
     return _read_manifest(source, storages, cursor, output, prefixes)
+
+
+def _train_on(source: PrefixSource, model: str, cursor: str | None) -> Iterator[Entry]:
+    """Yield the one item of a job that trains: a folder of photos becomes a model."""
+    if cursor is None:
+        key = f"{model}/{WEIGHTS}"
+        yield Entry(cursor=key, source_url=source.url, relative=key, output_key=key)
 
 
 def _read_prefix(

@@ -34,7 +34,7 @@ from worker.training.runs import run
 ROOT = Path(__file__).parents[2]
 SMALL = {"code": 16, "basis": 6, "lattice": 5, "width": 8}
 ITERATIONS = 30
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0  # for a process on a machine that does much else
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,9 +137,9 @@ def curve_lines(out: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
 
 
-def test_another_seed_gives_other_weights(folder: Path, straight: Path, tmp_path: Path) -> None:
-    train(config(folder, seed=8), tmp_path / "other")  # that the same seed gives the same is shown above and below
-    assert (tmp_path / "other" / "weights.safetensors").read_bytes() != (straight / "weights.safetensors").read_bytes()
+def test_another_seed_takes_another_course(folder: Path, straight: Path, tmp_path: Path) -> None:
+    train(config(folder, seed=8, iterations=3), tmp_path / "other")  # that the same seed takes the same is shown above
+    assert curve(tmp_path / "other")[0]["loss"] != curve(straight)[0]["loss"]
 
 
 def test_the_checkpoint_of_another_run_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class State:
         self._load_optimiser(_part(tensors, "optimiser"))
         self.generator.set_state(tensors["random/generator"])
         torch.set_rng_state(tensors["random/torch"])
-        if "random/cuda" in tensors:
+        if "random/cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["random/cuda"])
         self.progress = progress
         return True

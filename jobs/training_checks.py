@@ -1,0 +1,53 @@
+"""What has to be in order in a request to train a network."""
+
+from __future__ import annotations
+
+import re
+
+from jobs.cards import CardShelf
+from jobs.errors import InvalidRequest, Problem
+from jobs.recipes import ManifestSource, Recipe, Source
+from jobs.trainings import MODEL_NAME
+
+
+def check_training(recipe: Recipe, shelf: CardShelf) -> None:
+    """Refuse a recipe of the operation train that cannot be followed, and one of another operation that is to train.
+
+    Raises:
+        InvalidRequest: names what is wrong.
+
+    """
+    training = recipe.training
+    if recipe.operation != "train":
+        if training is not None:
+            remedy = "leave it out, or choose the operation train"
+            raise _refusal("training", training.model_dump(exclude_unset=True), remedy, code="not_for_restyling")
+        return
+    if training is None:
+        raise _refusal("training", None, "say how to train: licence and iterations at least", code="no_training")
+    if not re.fullmatch(MODEL_NAME, recipe.model):
+        remedy = "name the new model in lower-case letters, digits and single hyphens"
+        raise _refusal("model", recipe.model, remedy, code="model_name_invalid")
+    for field, given in (("style", recipe.style), ("parameters", recipe.parameters or None)):
+        if given is not None:
+            raise _refusal(field, given, "leave it out: training takes none", code="not_for_training")
+    if training.start_from is not None and training.start_from not in shelf.cards:
+        remedy = f"start from one of {', '.join(shelf.cards)}"
+        raise _refusal("training.start_from", training.start_from, remedy, code="unknown_model")
+
+
+def check_photos(recipe: Recipe, source: Source) -> None:
+    """Refuse to train on anything but all the photos below a prefix.
+
+    Raises:
+        InvalidRequest: the source is a manifest.
+
+    """
+    if recipe.operation == "train" and isinstance(source, ManifestSource):
+        remedy = "give the prefix of a folder: training takes all the photos below it"
+        problem = Problem(field="source.type", value=source.type, remedy=remedy)
+        raise InvalidRequest(problem, code="source_not_for_training")
+
+
+def _refusal(member: str, value: object, remedy: str, *, code: str) -> InvalidRequest:
+    return InvalidRequest(Problem(field=f"recipe.{member}", value=value, remedy=remedy), code=code)
