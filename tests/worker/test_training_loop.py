@@ -358,3 +358,16 @@ def test_a_lighter_model_is_smaller_and_its_card_has_the_original_beside_it(
     assert card.training["made_from"]["name"] == "small"
     assert load_pipeline(CardShelf(tmp_path), "lighter", torch.device("cpu"))
     assert main(arguments) == 2  # it is there
+
+
+def test_a_pruned_model_is_trained_on_and_measured_on_other_photos(
+    folder: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("worker.training.lightening.PAIRS", 3)
+    draw_photos(tmp_path / "photos", 40, side=24)
+    given = ["--photos", str(tmp_path / "photos"), "--unseen", str(folder), "--out", str(tmp_path / "pruned")]
+    assert main(["prune", str(straight), *given, "--name", "pruned", "--iterations", "2"]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    metrics = json.loads(line)["metrics"]
+    assert metrics["lighter_weights_bytes"] < 0.6 * metrics["original_weights_bytes"]
+    assert CardShelf(tmp_path).get("pruned").metrics == metrics

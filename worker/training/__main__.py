@@ -13,11 +13,12 @@ from types import FrameType
 
 from torch import Tensor
 
+from jobs.cards import Card
 from jobs.errors import CheckpointMismatch, Conflict, InvalidRequest, JobsError
 from jobs.locations import Location
 from jobs.logs import configure
 from worker.checkpoints import read_model
-from worker.training.config import RunConfig, place_of, read_config
+from worker.training.config import RunConfig, parse_config, place_of, read_config
 from worker.training.evaluating import evaluate, photos_to_measure_on
 from worker.training.job import train_for_job
 from worker.training.lightening import PAIRS, lighten, measure_beside
@@ -69,19 +70,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(asked: argparse.Namespace) -> int:
-    return _run(read_config(asked.config), asked.out, command=f"restyle train {asked.config.name} --out DIR")
+    code, card = _run(read_config(asked.config), asked.out, command=f"restyle train {asked.config.name} --out DIR")
+    if card is not None:
+        _print({"model": str(asked.out), "metrics": card.metrics})
+    return code
 
 
-def _run(config: RunConfig, out: Path, *, command: str) -> int:
+def _run(config: RunConfig, out: Path, *, command: str) -> tuple[int, Card | None]:
+    """Return the exit code, and the card of the model if the run came to its end."""
     stopping = Stopping()
     terminal = Terminal(config)
     watcher = Watcher(stop=stopping.asked, report=terminal.report)
     card = run(config, out, watcher=watcher, command=command)
     if card is None:
         sys.stderr.write(f"\nstopped; the same command goes on from the checkpoint in {out}\n")
-        return 128 + (stopping.signal or 0)
-    _print({"model": str(out), "metrics": card.metrics})
-    return 0
+        return 128 + (stopping.signal or 0), None
+    return 0, card
 
 
 def _job(asked: argparse.Namespace) -> int:
@@ -111,26 +115,24 @@ def _lighten(asked: argparse.Namespace) -> int:
 def _prune(asked: argparse.Namespace) -> int:
     source = model_folder(asked.model)
     card = read_model(source).card
-    config = RunConfig(
-        name=asked.name or f"{card.name}-pruned",
-        licence=asked.licence,
-        photos=tuple(str(place) for place in _places(asked.photos)),
-        start_from=str(source.resolve()),
-        sparsity=asked.share,
-        iterations=asked.iterations,
-        learning_rate=5e-4,
-        warm_up=20,
-        device="cpu",
+    config = parse_config(
+        {
+            "name": asked.name or f"{card.name}-pruned",
+            "licence": asked.licence,
+            "photos": [str(place) for place in _places(asked.photos)],
+            "start_from": str(source.resolve()),
+            "sparsity": asked.share,
+            "iterations": asked.iterations,
+            "learning_rate": 5e-4,
+            "warm_up": 20,
+            "device": "cpu",
+        }
     )
     command = f"restyle models prune {card.name} --share {asked.share:g} --photos DIR --unseen DIR --out DIR"
-    code = _run(config, asked.out, command=command)
-    if code == 0:
-        _print(
-            {
-                "model": str(asked.out),
-                "metrics": measure_beside(source, asked.out, _photos(asked.unseen, 2 * PAIRS)).metrics,
-            }
-        )
+    code, pruned = _run(config, asked.out, command=command)
+    if pruned is not None:
+        measured = measure_beside(source, asked.out, _photos(asked.unseen, 2 * PAIRS))
+        _print({"model": str(asked.out), "metrics": measured.metrics})
     return code
 
 
