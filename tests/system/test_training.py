@@ -28,10 +28,10 @@ pytestmark = pytest.mark.system
 
 TRAINING = {
     "licence": "CC0-1.0",
-    "iterations": 90,
+    "iterations": 60,
     "batch": 8,
     "warm_up": 5,
-    "measure_every": 10,
+    "measure_every": 20,
     "checkpoint_every": 10,
     "held_out_every": 4,
     "network": {"code": 16, "basis": 6, "lattice": 5, "width": 8},

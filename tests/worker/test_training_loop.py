@@ -125,11 +125,14 @@ def ended_by(number: signal.Signals, file: Path, out: Path, *, at: int) -> int:
     command = [sys.executable, "-m", "worker.training", "train", str(file), "--out", str(out)]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
     until = time.monotonic() + WAIT_SECONDS
-    while process.poll() is None and len(curve_lines(out)) < at:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    process.send_signal(number)
-    return process.wait(WAIT_SECONDS)
+    try:
+        while process.poll() is None and len(curve_lines(out)) < at:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.send_signal(number)
+        return process.wait(WAIT_SECONDS)
+    finally:
+        process.kill()
 
 
 def curve_lines(out: Path) -> list[bytes]:
