@@ -58,6 +58,7 @@ class Card(BaseModel):
     architecture: str  # the pipeline that runs it: a module in worker/pipelines
     summary: str
     needs_style: bool  # whether a recipe must name a style
+    tables: bool = False  # whether all that it does to a picture is one colour table, which `format: cube` writes
     parameters: dict[str, Parameter] = {}
     config: dict[str, Any] = {}  # constructor arguments of the network
     weights_sha256: str | None = None  # of weights.safetensors beside the card; null when the model learns nothing

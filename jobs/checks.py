@@ -17,7 +17,18 @@ from jobs.gates import check_gates
 from jobs.locations import Location, check_allowed
 from jobs.manifests import manifest_format
 from jobs.output_keys import MAX_OUTPUT_KEY_BYTES, MIN_OUTPUT_KEY_BYTES
-from jobs.recipes import JobRequest, JobSource, ManifestSource, PrefixSource, Recipe, Source, fingerprint, sha256_of
+from jobs.recipes import (
+    JobRequest,
+    JobSource,
+    KeptBackground,
+    ManifestSource,
+    PictureBackground,
+    PrefixSource,
+    Recipe,
+    Source,
+    fingerprint,
+    sha256_of,
+)
 from jobs.records import StyleRecord
 from jobs.retrying import Retried
 from jobs.storage import Storages
@@ -71,6 +82,7 @@ def check_request(
     """
     refusals = _Refusals()
     recipe = _check_recipe(request.recipe, shelf, style, refusals)
+    _check_backdrop(request.recipe, tenant, storages, refusals)
     refusals.collect(lambda: check_times(moment, not_before_at=request.not_before_at, deadline_at=request.deadline_at))
     if isinstance(request.source, JobSource):
         source: Source | None = request.source
@@ -160,6 +172,8 @@ def _check_recipe(recipe: Recipe, shelf: CardShelf, style: StyleRecord | None, r
     refusals.collect(lambda: check_gates(recipe))
     if card is None:
         return None
+    refusals.collect(lambda: _check_background(recipe, card))
+    refusals.collect(lambda: _check_format(recipe, card))
     parameters = refusals.collect(lambda: card.complete(recipe.parameters))
     return recipe.model_copy(update={"parameters": parameters})
 
@@ -181,6 +195,44 @@ def _check_style(recipe: Recipe, card: Card | None, style: StyleRecord | None) -
     if recipe.style is not None and style is None:
         remedy = "there is no style of this name: see GET /v1/styles, or upload it with POST /v1/styles"
         raise _refusal("recipe.style", recipe.style, remedy, code="unknown_style")
+
+
+def _check_background(recipe: Recipe, card: Card) -> None:
+    if isinstance(recipe.background, KeptBackground) and "strength" not in card.parameters:
+        remedy = f"leave it out, or choose another type: {card.name} has no strength that a background could differ in"
+        raise _refusal("recipe.background.type", recipe.background.type, remedy, code="background_not_taken")
+    if recipe.mask is not None and recipe.background is None:
+        remedy = "leave it out, or say in recipe.background what becomes of what is not in the mask"
+        raise _refusal("recipe.mask", recipe.mask, remedy, code="mask_without_background")
+
+
+def _check_format(recipe: Recipe, card: Card) -> None:
+    if recipe.format.is_picture:
+        return
+    if not card.tables:
+        remedy = f"choose a picture format: what {card.name} does to a picture is no colour table"
+        raise _refusal("recipe.format", recipe.format, remedy, code="no_table")
+    if recipe.background is not None:
+        remedy = "leave it out: a colour table knows no background"
+        raise _refusal("recipe.background.type", recipe.background.type, remedy, code="background_not_taken")
+
+
+def _check_backdrop(recipe: Recipe, tenant: Tenant, storages: Storages, refusals: _Refusals) -> None:
+    """See to it that the picture of a background is the tenant's, and there."""
+    if not isinstance(recipe.background, PictureBackground):
+        return
+    field, url = "recipe.background.url", recipe.background.url
+    location = refusals.collect(lambda: Location.parse(url, field=field))
+    if location is None:
+        return
+
+    def check() -> None:
+        if location.is_prefix:
+            raise _refusal(field, url, "name one picture, not a folder", code="invalid_request")
+        check_allowed(location, tenant.allowed_prefixes, field)
+        _find(location, storages, field)
+
+    refusals.collect(check)
 
 
 def _check_places(
@@ -265,23 +317,24 @@ def _check_apart(base: Location, output: Location) -> None:
 
 def _check_exists(source: Location, storages: Storages, refusals: _Refusals) -> None:
     try:
-        refusals.collect(lambda: _find_source(source, storages))
+        refusals.collect(lambda: _find(source, storages, "source.url"))
     except StorageError:
         refusals.raise_any()  # what is wrong for certain says more than that storage is away
         raise
 
 
-def _find_source(source: Location, storages: Storages) -> None:
-    storage = storages.at(source)
+def _find(location: Location, storages: Storages, field: str) -> None:
+    """Refuse what is not there: an object, or anything below a prefix."""
+    storage = storages.at(location)
     try:
-        if not source.is_prefix:
-            storage.stat(source.key)
-        elif next(iter(storage.list(source.key)), None) is None:
+        if not location.is_prefix:
+            storage.stat(location.key)
+        elif next(iter(storage.list(location.key)), None) is None:
             remedy = "there is no object below this prefix: check its spelling, or fill it first"
-            raise _refusal("source.url", str(source), remedy, code="source_empty")
+            raise _refusal(field, str(location), remedy, code="source_empty")
     except ObjectMissing:
         remedy = "there is nothing of this name: check its spelling, or upload it first"
-        raise _refusal("source.url", str(source), remedy, code="object_missing") from None
+        raise _refusal(field, str(location), remedy, code="object_missing") from None
     except AccessDenied:
         remedy = "storage refuses access: let the service's own credentials list and read it"
-        raise _refusal("source.url", str(source), remedy, code="access_denied") from None
+        raise _refusal(field, str(location), remedy, code="access_denied") from None

@@ -40,6 +40,7 @@ class ClaimedItem:
     item_no: int
     source_url: str
     output_key: str
+    mask_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class Claim:
     recipe_fingerprint: str
     job_created_at: datetime.datetime
     references: tuple[str, ...]  # URLs of the style's pictures
+    weights: tuple[float, ...] = ()  # how much each of them counts; none: all the same
     output_url: str
     items: tuple[ClaimedItem, ...]
     tally: Tally | None = None  # of the measures of the shard's items that have settled already
@@ -207,6 +209,7 @@ def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_
     style = None if job.style_id is None else session.get_one(StyleRecord, job.style_id)
     recipe = Recipe.model_validate(job.recipe)
     references = tuple(reference["url"] for reference in style.references) if style else ()
+    weights = tuple(reference.get("weight", 1.0) for reference in style.references) if style else ()
     return [
         Claim(
             lease=Lease(
@@ -222,6 +225,7 @@ def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_
             recipe_fingerprint=job.recipe_fingerprint,
             job_created_at=job.created_at,
             references=references,
+            weights=weights,
             output_url=job.output_url,
             items=items,
             tally=shard.measures,

@@ -16,6 +16,7 @@ JobsError
 │   └── Superseded          a later job has written this output; the earlier one must not
 ├── ImageRejected           a picture that breaks the contract; permanent, costs one item
 ├── GateBroken              a picture that a gate of its recipe refuses; it is kept apart
+├── MaskRejected            the recipe needs a mask that this picture does not have; permanent, costs one item
 ├── CheckpointMismatch      weights are not the ones that the card names
 └── OutOfMemory             the device could not hold the batch
 
@@ -45,6 +46,8 @@ class ErrorCode(StrEnum):
     ACCESS_DENIED = "access_denied"
     STORAGE_UNAVAILABLE = "storage_unavailable"
     SUPERSEDED = "superseded"  # a later job wrote to the same key meanwhile
+    MASK_MISSING = "mask_missing"  # the recipe needs a mask, and nothing gives one
+    MASK_UNUSABLE = "mask_unusable"  # what should be the mask is no picture, or of another shape, or empty
     OUT_OF_MEMORY = "out_of_memory"
     MODEL_FAILED = "model_failed"
     WORKER_CRASHED = "worker_crashed"
@@ -185,6 +188,14 @@ class GateBroken(JobsError):
     """The picture is not what the recipe's gates ask for."""
 
     code = ErrorCode.GATE_BROKEN
+
+
+class MaskRejected(JobsError):
+    """There is no mask of this product."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class CheckpointMismatch(JobsError):

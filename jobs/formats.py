@@ -12,6 +12,7 @@ class OutputFormat(StrEnum):
     PNG = "png"  # lossless
     WEBP = "webp"
     AVIF = "avif"
+    CUBE = "cube"  # no picture: the colour table that a picture would get, for other programs to apply
 
     @property
     def extension(self) -> str:
@@ -21,7 +22,12 @@ class OutputFormat(StrEnum):
     @property
     def media_type(self) -> str:
         """What Content-Type says."""
-        return f"image/{self.value}"
+        return "text/plain; charset=utf-8" if self is OutputFormat.CUBE else f"image/{self.value}"
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it holds pixels."""
+        return self is not OutputFormat.CUBE
 
 
 # How the names of picture files end. A prefix source takes names with one of these for pictures, and counts the others

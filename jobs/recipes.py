@@ -10,7 +10,17 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+)
 
 from jobs.formats import OutputFormat
 from jobs.trainings import Training
@@ -38,6 +48,63 @@ class Plain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _lower(colour: str) -> str:
+    return colour.lower()
+
+
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#c8102e"]), AfterValidator(_lower)]
+"""An sRGB colour, red, green and blue in hexadecimal digits."""
+
+Shadow = Annotated[
+    float, Field(strict=True, ge=0, le=1, description="How dark a soft shadow is where the product stands; 0: none.")
+]
+
+
+class ProtectedColour(Plain):
+    """A colour that no look may take away: a brand's own."""
+
+    colour: Colour
+    delta_e: float = Field(
+        2.0, strict=True, gt=0, le=20, description="How far it, and what is very near to it, may move: ΔE CIE 2000."
+    )
+
+
+class KeptBackground(Plain):
+    """The photo's own background, with the look at a strength of its own."""
+
+    type: Literal["kept"] = "kept"
+    strength: float = Field(strict=True, ge=0, le=1, description="0: as it is; 1: the whole look.")
+
+
+class ColourBackground(Plain):
+    """One colour in the background's place."""
+
+    type: Literal["colour"] = "colour"
+    colour: Colour
+    shadow: Shadow = 0.0
+
+
+class GradientBackground(Plain):
+    """One colour that becomes another from top to bottom."""
+
+    type: Literal["gradient"] = "gradient"
+    top: Colour
+    bottom: Colour
+    shadow: Shadow = 0.0
+
+
+class PictureBackground(Plain):
+    """A picture, scaled to cover each photo, from its middle."""
+
+    type: Literal["picture"] = "picture"
+    url: str = Field(description="The picture.", examples=["s3://shop/backgrounds/oak.jpg"])
+    shadow: Shadow = 0.0
+
+
+Background = KeptBackground | ColourBackground | GradientBackground | PictureBackground
+MaskSource = Literal["manifest", "alpha", "plain"]
+
+
 class Gate(Plain):
     """Bounds on one measure."""
 
@@ -58,7 +125,9 @@ class Recipe(Plain):
     )
     style: str | None = Field(None, description="Name of a style, where the model needs one.")
     parameters: dict[str, ParameterValue] = Field({}, description="Knobs of the model, see its card.")
-    format: OutputFormat = Field(OutputFormat.JPEG, description="Picture format of the results.")
+    format: OutputFormat = Field(
+        OutputFormat.JPEG, description="Format of the results; cube: no pictures, but the colour table of each."
+    )
     quality: int = Field(90, strict=True, ge=1, le=100, description="Encoder quality; PNG ignores it.")
     gates: dict[str, Gate] = Field(
         {},
@@ -70,6 +139,21 @@ class Recipe(Plain):
         None,
         exclude_if=lambda training: training is None,
         description="How the operation train trains the model, on the photos of the source.",
+    )
+    protected_colours: tuple[ProtectedColour, ...] = Field(
+        (), max_length=8, exclude_if=lambda colours: not colours, description="Colours that the look leaves alone."
+    )
+    background: Background | None = Field(
+        None,
+        discriminator="type",
+        exclude_if=lambda background: background is None,
+        description="What becomes of the background; null: the look is on the whole picture.",
+    )
+    mask: MaskSource | None = Field(
+        None,
+        exclude_if=lambda mask: mask is None,
+        description="Where the product's mask comes from: the manifest's `mask_key`, the picture's own alpha, or the "
+        "plain background that the product stands on. Null: the first of these that an item has.",
     )
 
 

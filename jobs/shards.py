@@ -28,10 +28,15 @@ def pending_items(
     job_id: uuid.UUID | ColumnElement[uuid.UUID],
     first_item_no: int | ColumnElement[int],
     end_item_no: int | ColumnElement[int],
-) -> Select[int, str, str]:
+) -> Select[int, str, str, str | None]:
     """Select the items of a range that have no result, in order."""
     return (
-        select(ItemRecord.item_no, ItemRecord.source_url, ItemRecord.output_key)
+        select(
+            ItemRecord.item_no,
+            ItemRecord.source_url,
+            ItemRecord.output_key,
+            ItemRecord.attributes["mask_key"].as_string(),
+        )
         .outerjoin(
             ResultRecord,
             and_(ResultRecord.job_id == ItemRecord.job_id, ResultRecord.item_no == ItemRecord.item_no),

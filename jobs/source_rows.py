@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jobs.database import Database
-from jobs.errors import InvalidRequest, SourceRefused
+from jobs.errors import InvalidRequest, Problem, SourceRefused
 from jobs.formats import PICTURE_ENDINGS
 from jobs.locations import MAX_KEY_BYTES, Location, check_allowed
 from jobs.manifests import BadRow, Row, manifest_format, read_rows
@@ -17,6 +17,7 @@ from jobs.retrying import retried_items, still_there
 from jobs.storage import Storages
 from jobs.trainings import WEIGHTS
 
+MASK_KEY = "mask_key"  # the column that names a row's mask, relative to where its `key` is; an attribute of the item
 PAGE = 1_000  # items of another job read at a time
 
 
@@ -134,17 +135,34 @@ class _Places:
         fits = self._all_good and len(key) <= self._room_bytes and key.isascii()
         return fits and "//" not in key and not key.startswith(self._odd)
 
+    def locate(self, key: str, field: str) -> Location:
+        """Return where a key leads; raise InvalidRequest where it may not."""
+        location = Location.parse(key, field=field) if "://" in key else self.base.child(key)
+        check_allowed(location, self.allowed, field)
+        return location
+
+    def with_mask(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return a row's attributes with the place of its mask in full; without one where it names none."""
+        rest = dict(attributes)
+        key = rest.pop(MASK_KEY)
+        if key is None or key == "":
+            return rest
+        if not isinstance(key, str):
+            raise InvalidRequest(Problem(field=MASK_KEY, value=key, remedy="write it as text"), code="mask_key_invalid")
+        return rest | {MASK_KEY: str(self.locate(key, MASK_KEY))}
+
 
 def _from_row(row: Row | BadRow, places: _Places) -> Entry | Refused:
     cursor = str(row.row_no)
     if isinstance(row, BadRow):
         return Refused(cursor=cursor, row_no=row.row_no, code=row.code, message=row.message, text=row.text)
-    if places.is_plain(row.key):
+    masked = MASK_KEY in row.attributes
+    if places.is_plain(row.key) and not masked:
         return Entry(cursor, places.base_url + row.key, row.key, row.product_id, row.attributes)
     base = places.base
     try:
-        location = Location.parse(row.key, field="key") if "://" in row.key else base.child(row.key)
-        check_allowed(location, places.allowed, "key")
+        location = places.locate(row.key, "key")
+        attributes = places.with_mask(row.attributes) if masked else row.attributes
     except InvalidRequest as error:
         return Refused(cursor=cursor, row_no=row.row_no, code=error.code, message=str(error), text=row.key)
     if location.within(places.output):
@@ -155,7 +173,7 @@ def _from_row(row: Row | BadRow, places: _Places) -> Entry | Refused:
         source_url=str(location),
         relative=location.key[len(base.key) :] if location.within(base) else location.key,
         product_id=row.product_id,
-        attributes=row.attributes,
+        attributes=attributes,
     )
 
 

@@ -1,7 +1,8 @@
 """Styles: named looks, each a few reference pictures that are stored before the style's row is written.
 
 Pictures are recognised by their first bytes only; workers decode them. A style is never changed: other pictures
-are another style.
+are another style. A mix of styles is a style of all their pictures, which count as much as the mix says; it shares
+the files.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import contextlib
 import hashlib
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 from sqlalchemy import select
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 MAX_NAME_LENGTH = 64
 MAX_REFERENCES = 16
+MAX_MIXED_REFERENCES = 64
 MAX_REFERENCE_BYTES = 20_000_000
 HEAD_BYTES = 64  # enough to recognise every format below
 ACCEPTED = "JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF"
@@ -185,20 +187,59 @@ def _insert(
     references: Sequence[Reference],
 ) -> StyleRecord:
     """Insert the style. Return its record, or that of a style with equal pictures that was quicker."""
+    pictures = [
+        {
+            "url": str(location),
+            "sha256": reference.sha256,
+            "bytes": reference.size_bytes,
+            "file_name": _printable(reference.upload.file_name),
+        }
+        for location, reference in zip(locations, references, strict=True)
+    ]
+    return _insert_unless_there(session, tenant, style_id, name, pictures, references_sha256(references))
+
+
+def mix(session: Session, tenant: Tenant, name: str, shares: Mapping[str, float]) -> tuple[StyleRecord, bool]:
+    """Write a style that is a mix of others, by how much each counts. Return it, and whether it is new.
+
+    Raises:
+        NotFound: there is no style of one of the names.
+        Conflict: the name belongs to other pictures, or to another mix.
+        InvalidRequest: all of them together have too many pictures.
+
+    """
+    weights: dict[str, float] = {}
+    pictures: dict[str, dict[str, Any]] = {}
+    whole = sum(shares.values())
+    for part, share in shares.items():
+        style = get(session, tenant, part)
+        total = sum(picture.get("weight", 1.0) for picture in style.references)
+        for picture in style.references:  # one that two styles have counts for both
+            weight = picture.get("weight", 1.0) / total * share / whole
+            weights[picture["sha256"]] = weights.get(picture["sha256"], 0.0) + weight
+            pictures.setdefault(picture["sha256"], picture)
+    if len(pictures) > MAX_MIXED_REFERENCES:
+        remedy = f"mix styles of at most {MAX_MIXED_REFERENCES} pictures in all; these have {len(pictures)}"
+        raise InvalidRequest(Problem(field="styles", value=sorted(shares), remedy=remedy), code="reference_count")
+    rows = [pictures[digest] | {"weight": round(weights[digest], 6)} for digest in sorted(pictures)]
+    sha256 = sha256_of([[row["sha256"], row["weight"]] for row in rows])
+    existing = find_equal(session, tenant, name, sha256)
+    if existing is not None:
+        return existing, False
+    style_id = uuid7()
+    style = _insert_unless_there(session, tenant, style_id, name, rows, sha256)
+    return style, style.id == style_id
+
+
+def _insert_unless_there(
+    session: Session, tenant: Tenant, style_id: uuid.UUID, name: str, pictures: list[dict[str, Any]], sha256: str
+) -> StyleRecord:
     style = StyleRecord(
         id=style_id,
         tenant_id=tenant.id,
         name=name,
-        references=[
-            {
-                "url": str(location),
-                "sha256": reference.sha256,
-                "bytes": reference.size_bytes,
-                "file_name": _printable(reference.upload.file_name),
-            }
-            for location, reference in zip(locations, references, strict=True)
-        ],
-        sha256=references_sha256(references),
+        references=pictures,
+        sha256=sha256,
         created_at=now(session),
     )
     try:

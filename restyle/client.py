@@ -227,6 +227,17 @@ class Client:
         style: Style = self._transport.send("POST", "/v1/styles", data={"name": name}, files=files).json()
         return style
 
+    def mix_styles(self, name: str, shares: Mapping[str, float]) -> Style:
+        """Make a style of others, by how much each counts. The same mix again changes nothing.
+
+        Raises:
+            RestyleError: code `style_exists` when the name stands for other pictures or another mix.
+
+        """
+        parts = [{"style": style, "weight": weight} for style, weight in shares.items()]
+        mixed: Style = self._transport.send("POST", "/v1/styles/mixes", json={"name": name, "styles": parts}).json()
+        return mixed
+
     def styles(self) -> Iterator[Style]:
         """Yield styles by name, page by page as they are asked for."""
         return self._pages("/v1/styles", {}, "cursor", "next_cursor")

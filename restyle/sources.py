@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -95,6 +96,28 @@ def gates_of(minimums: Sequence[str], maximums: Sequence[str]) -> dict[str, dict
             except ValueError:
                 raise ValueError(f"{text!r} is not measure=number, such as structure=0.9") from None
     return gates
+
+
+def shares_of(texts: Sequence[str]) -> dict[str, float]:
+    """Return how much each style counts in a mix, from `name=weight`.
+
+    Raises:
+        ValueError: not of that form, not above 0, one style twice, or fewer than two.
+
+    """
+    shares: dict[str, float] = {}
+    for text in texts:
+        name, _, weight = text.partition("=")
+        try:
+            share = float(weight)
+        except ValueError:
+            share = 0.0
+        if not name or name in shares or not 0 < share < math.inf:
+            raise ValueError(f"{text!r} is not another style=weight with a number above 0, such as autumn=0.7")
+        shares[name] = share
+    if len(shares) < 2:
+        raise ValueError("name two styles at least")
+    return shares
 
 
 def looks_like_a_picture(text: str) -> bool:

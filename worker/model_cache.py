@@ -6,19 +6,23 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 import torch
 
+from jobs import recipes
 from jobs.cards import CardShelf
 from jobs.claims import Claim
 from jobs.errors import AccessDenied, ImageRejected, JobsError, ObjectMissing, StorageError
 from jobs.locations import Location
-from jobs.recipes import Recipe
+from jobs.recipes import KeptBackground, PictureBackground, Recipe
 from jobs.storage import Storages
 from worker.batching import BUCKET_PX
 from worker.checkpoints import Checkpoint, build, read_checkpoint
 from worker.engine import Engine, engine_of
 from worker.images import PictureLimits, decode
+from worker.networks.protected_colours import ProtectedColour
 from worker.pipelines.base import Batch, Pipeline
 from worker.quality.style import palette
 from worker.shared_lock import SharedLock
@@ -28,19 +32,17 @@ log = structlog.get_logger(__name__)
 STYLES = 64  # encoded styles kept; each is a short vector
 
 
-class ReferenceUnusable(JobsError):
-    """A reference picture of a style cannot be read. Its code, and whether to try again, are those of the cause."""
+class PictureUnusable(JobsError):
+    """A picture that a recipe names cannot be read. Its code, and whether to try again, are those of the cause."""
 
-    def __init__(self, style: str | None, url: str, cause: JobsError) -> None:
+    def __init__(self, what: str, remedy: str, cause: JobsError) -> None:
         self.code = cause.code
         self.retryable = cause.retryable
-        if isinstance(cause, ImageRejected | ObjectMissing):
-            remedy = "upload pictures that can be opened as a style of another name, and enqueue the job with that"
-        elif isinstance(cause, AccessDenied):
+        if isinstance(cause, AccessDenied):
             remedy = "let the worker's credentials read it, and enqueue the job again"
-        else:
+        elif not isinstance(cause, ImageRejected | ObjectMissing):
             remedy = "see to it that workers reach the storage"
-        super().__init__(f"the reference picture {url} of the style {style!r} cannot be used: {cause}; {remedy}")
+        super().__init__(f"{what} cannot be used: {cause}; {remedy}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,14 @@ class Prepared:
     style: torch.Tensor | None
     engine: Engine
     palette: torch.Tensor | None = None  # of the style's pictures, to measure the distance to; None without a style
+    protected: tuple[ProtectedColour, ...] = ()
+    backdrop: npt.NDArray[np.uint8] | None = None  # [H, W, 3]: the picture of a background
+
+    @property
+    def background_strength(self) -> float | None:
+        """The look's strength outside of masks, where the recipe keeps the background at a strength of its own."""
+        background = self.recipe.background
+        return background.strength if isinstance(background, KeptBackground) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,21 +110,25 @@ class ModelCache:
         Raises:
             InvalidRequest: this worker has no such model.
             CheckpointMismatch: its weights are not the card's.
-            ReferenceUnusable: a reference picture cannot be read, or is not a picture.
+            PictureUnusable: a reference picture, or that of a background, cannot be read, or is not a picture.
         """
         known = self._known(claim)
         if known is not None:
             return known
-        references = [self._reference(claim.recipe.style, url) for url in claim.references]
-        pipeline = self._pipeline(claim.recipe.model)
+        recipe = claim.recipe
+        references = [self._reference(recipe.style, url) for url in claim.references]
+        backdrop = self._backdrop(recipe)
+        pipeline = self._pipeline(recipe.model)
         with self.loading.alone():
-            style = pipeline.encode_style(references)
+            style = pipeline.encode_style(references, claim.weights or None)
         prepared = Prepared(
-            recipe=claim.recipe,
+            recipe=recipe,
             fingerprint=claim.recipe_fingerprint,
             pipeline=pipeline,
             style=style,
-            engine=engine_of(self.device, self._shelf.get(claim.recipe.model)),
+            engine=engine_of(self.device, self._shelf.get(recipe.model)),
+            protected=tuple(_protected(each) for each in recipe.protected_colours),
+            backdrop=backdrop,
             palette=palette(references) if references else None,
         )
         with self._lock:
@@ -190,10 +204,26 @@ class ModelCache:
             del self._prepared[fingerprint]
 
     def _reference(self, style: str | None, url: str) -> torch.Tensor:
+        what = f"the reference picture {url} of the style {style!r}"
+        remedy = "upload pictures that can be opened as a style of another name, and enqueue the job with that"
+        return torch.from_numpy(self._picture(what, remedy, url)).permute(2, 0, 1).to(self.device)
+
+    def _backdrop(self, recipe: Recipe) -> npt.NDArray[np.uint8] | None:
+        if not isinstance(recipe.background, PictureBackground):
+            return None
+        url = recipe.background.url
+        remedy = "enqueue the job again with a picture that can be opened"
+        return self._picture(f"the background's picture {url}", remedy, url)
+
+    def _picture(self, what: str, remedy: str, url: str) -> npt.NDArray[np.uint8]:
         location = Location.parse(url)
         try:
             data = self._storages.at(location).read(location.key, max_bytes=self._limits.max_bytes)
-            picture = decode(data, self._limits)
+            return decode(data, self._limits).pixels.copy()
         except (StorageError, ImageRejected) as error:
-            raise ReferenceUnusable(style, url, error) from error
-        return torch.from_numpy(picture.pixels.copy()).permute(2, 0, 1).to(self.device)
+            raise PictureUnusable(what, remedy, error) from error
+
+
+def _protected(colour: recipes.ProtectedColour) -> ProtectedColour:
+    red, green, blue = bytes.fromhex(colour.colour.removeprefix("#"))
+    return ProtectedColour(colour=(red, green, blue), delta_e=colour.delta_e)

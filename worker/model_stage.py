@@ -13,9 +13,10 @@ import torch
 
 from jobs.errors import ErrorCode, JobsError, OutOfMemory
 from worker.batching import BatchSizes, bucket_of
-from worker.pipelines.base import TiledPipeline
+from worker.model_cache import Prepared
+from worker.pipelines.base import Batch, TablePipeline, TiledPipeline
 from worker.shared_lock import SharedLock
-from worker.transfers import Loaded, Restyled, Transfers
+from worker.transfers import Loaded, Restyled, Transfers, assemble_masks, batch_of
 from worker.vital import Vital
 from worker.watch import Watch
 from worker.work import Work
@@ -154,8 +155,17 @@ class ModelStage:
         with torch.inference_mode():
             batch = self._transfers.bring(loaded)
             started = self._event()
-            images = prepared.pipeline.run(batch, prepared.style, prepared.recipe.parameters)
+            images = self._results(prepared, batch)
             return Restyled(loaded=loaded, images=images, started=started, done=self._event())
+
+    @staticmethod
+    def _results(prepared: Prepared, batch: Batch) -> torch.Tensor:
+        """Return pictures, or tables where the recipe asks for those."""
+        pipeline, style, parameters = prepared.pipeline, prepared.style, prepared.recipe.parameters
+        if prepared.recipe.format.is_picture:
+            return pipeline.run(batch, style, parameters)
+        assert isinstance(pipeline, TablePipeline)  # its card said so
+        return pipeline.tables(batch, style, parameters)
 
     def _event(self) -> torch.cuda.Event | None:
         if self._device.type != "cuda":
@@ -203,9 +213,13 @@ class ModelStage:
         started = time.perf_counter()
         try:
             with self._loading.shared(), self._watched([work]), torch.inference_mode():
-                pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)
-                image = prepared.pipeline.run_tiled(pixels, prepared.style, prepared.recipe.parameters)
-                work.output = image.permute(1, 2, 0).numpy()
+                pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None]
+                batch = batch_of([work], pixels, assemble_masks([work]))
+                if prepared.recipe.format.is_picture:
+                    [image] = prepared.pipeline.run_tiled(batch, prepared.style, prepared.recipe.parameters)
+                    work.output = image.permute(1, 2, 0).numpy()
+                else:
+                    [work.output] = self._results(prepared, batch).cpu().numpy()
         except Exception as error:  # noqa: BLE001  # as above
             failed = OutOfMemory() if _out_of_memory(error) else ModelFailed(f"the model failed in tiles: {error!r}")
             work.fail(failed)

@@ -5,28 +5,36 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy.typing as npt
 import structlog
 import torch
 
-from jobs.errors import GateBroken, StorageError
+from jobs.errors import ErrorCode, GateBroken, MaskRejected, ObjectMissing, StorageError
 from jobs.gates import broken_gates
 from jobs.leases import FailedTry
 from jobs.locations import Location
 from jobs.output_keys import rejected_url
+from jobs.recipes import KeptBackground
 from jobs.retries import STORAGE
 from jobs.storage import Storages
+from worker.backgrounds import compose
+from worker.cube import cube
 from worker.images import PictureLimits, decode, encode, inspect
+from worker.masks import mask_of
+from worker.model_cache import Prepared
 from worker.quality.item import measure_item
 from worker.work import Budget, Work
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+Pixels = npt.NDArray[Any]
 
 RETRY_SECONDS = 60.0  # from the first try on; later ones are left to another attempt of the shard
 COPIES = 4  # of a picture's pixels at the same time, at most: decoded, batched, restyled, being encoded
+MASK_COPIES = 4  # more where there are masks: theirs, and the new background as numbers with a point
 
 
 class Stages:
@@ -40,19 +48,29 @@ class Stages:
 
     def read(self, work: Work) -> None:
         """Fetch the file."""
-        source = Location.parse(work.item.source_url)
-        storage = self._storages.at(source)
-        data = _retrying(work, lambda: storage.read(source.key, max_bytes=self._limits.max_bytes))
-        work.reserve(self._files, len(data))
+        data = self._fetch(work, work.item.source_url)
+        if _wants_file_of_mask(work):
+            assert work.item.mask_url is not None
+            try:
+                work.mask_data = self._fetch(work, work.item.mask_url)
+            except ObjectMissing as error:
+                message = f"there is no {work.item.mask_url}, which the manifest names as its mask"
+                raise MaskRejected(ErrorCode.MASK_MISSING, message) from error
+        work.reserve(self._files, len(data) + len(work.mask_data or b""))
         work.data = data
         work.source_bytes = len(data)
         work.source_sha256 = hashlib.sha256(data).hexdigest()
 
+    def _fetch(self, work: Work, url: str) -> bytes:
+        location = Location.parse(url)
+        storage = self._storages.at(location)
+        return _retrying(work, lambda: storage.read(location.key, max_bytes=self._limits.max_bytes))
+
     def decode(self, work: Work) -> None:
-        """Turn the file into pixels, once there is room for them."""
-        data = work.data
+        """Turn the file into pixels, and find the product's mask, once there is room for them."""
+        data, mask_data, recipe = work.data, work.mask_data, work.prepared.recipe
         header = inspect(data, self._limits)
-        pixels_bytes = header.decoded_bytes * COPIES
+        pixels_bytes = header.decoded_bytes * (COPIES + (MASK_COPIES if recipe.background else 0))
         # The room for the file is kept until the pixels have theirs. That cannot wait for ever: what holds room
         # for pixels has passed this stage and waits for nobody's file.
         self._pixels.acquire(pixels_bytes)
@@ -60,26 +78,30 @@ class Stages:
         work.budget, work.budget_bytes = self._pixels, pixels_bytes
         work.picture = decode(data, self._limits)
         work.size = (work.picture.height, work.picture.width)
+        if recipe.background is not None:
+            work.mask = mask_of(work.picture, mask_data, recipe.mask, self._limits)
 
     def measure(self, work: Work) -> None:
         """See what the picture has kept, and whether that is enough for the recipe's gates."""
         assert work.picture is not None
         assert work.output is not None
+        if not work.prepared.recipe.format.is_picture:
+            return
         original, restyled = (
             torch.from_numpy(pixels).permute(2, 0, 1) for pixels in (work.picture.pixels, work.output)
         )
-        work.measures = measure_item(original, restyled, palette=work.prepared.palette)
+        mask = None if work.mask is None else torch.from_numpy(work.mask)[None]
+        work.measures = measure_item(original, restyled, mask=mask, palette=work.prepared.palette)
         # The claim's own: recipes that differ in their gates alone share what is prepared.
         broken = broken_gates(work.held.claim.recipe.gates, work.measures)
         if broken:
             work.rejection = GateBroken("; ".join(broken))
 
     def encode(self, work: Work) -> None:
-        """Turn the restyled pixels into a file, with the source's own alpha."""
+        """Turn the restyled pixels, or the table, into a file."""
         assert work.picture is not None
         assert work.output is not None
-        recipe = work.prepared.recipe
-        data = encode(work.output, work.picture.alpha, format=recipe.format, quality=recipe.quality)
+        data = _file(work.prepared, work.output, work.picture.alpha, work.mask)
         work.free()
         work.data = data
         work.sha256 = hashlib.sha256(data).hexdigest()
@@ -98,6 +120,22 @@ class Stages:
         order = f"{claim.job_created_at:%Y%m%dT%H%M%S.%f}"
         _retrying(work, lambda: storage.write(target.key, work.data, media_type=media_type, order=order))
         work.free()
+
+
+def _file(prepared: Prepared, output: Pixels, alpha: Pixels | None, mask: Pixels | None) -> bytes:
+    """Encode pixels with the source's own alpha, or on the background of the recipe; or a table."""
+    recipe, background = prepared.recipe, prepared.recipe.background
+    if not recipe.format.is_picture:
+        return cube(output, title=" ".join(filter(None, (recipe.model, recipe.style))))
+    if background is not None and not isinstance(background, KeptBackground):
+        assert mask is not None
+        output, alpha = compose(output, mask, background, prepared.backdrop), None
+    return encode(output, alpha, format=recipe.format, quality=recipe.quality)
+
+
+def _wants_file_of_mask(work: Work) -> bool:
+    recipe = work.prepared.recipe
+    return recipe.background is not None and recipe.mask in (None, "manifest") and work.item.mask_url is not None
 
 
 def _retrying(work: Work, attempt: Callable[[], T]) -> T:

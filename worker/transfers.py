@@ -31,7 +31,7 @@ class Loaded:
         """Return a run of its pictures; the pixels are not copied."""
         return Loaded(
             works=self.works[start:end],
-            batch=Batch(images=self.batch.images[start:end], sizes=self.batch.sizes[start:end]),
+            batch=self.batch.part(start, end),
             arrived=self.arrived,
             host=self.host,
         )
@@ -42,7 +42,7 @@ class Restyled:
     """A batch that the model has done, or is about to have done."""
 
     loaded: Loaded
-    images: Tensor  # uint8 [N, 3, H, W] on the device
+    images: Tensor  # uint8 [N, 3, H, W] on the device; or tables, float [N, 3, D, D, D]
     started: torch.cuda.Event | None = None
     done: torch.cuda.Event | None = None  # None: now
 
@@ -62,26 +62,28 @@ class Transfers:
         Where the device has no room for it now, it stays in memory: `bring` tries again when its turn has come.
         """
         host = assemble(works, pinned=self._on_cuda)
-        batch = Batch(images=host, sizes=[_size(work) for work in works])
+        batch = batch_of(works, host, assemble_masks(works))
         if self._in is None:
             return Loaded(works=works, batch=batch)
         try:
             with torch.cuda.stream(self._in):
-                images = host.to(self._device, non_blocking=True)
+                there = batch.on(self._device, non_blocking=True)
                 arrived = self._in.record_event()
         except torch.OutOfMemoryError:
             return Loaded(works=works, batch=batch)
-        return Loaded(works=works, batch=Batch(images=images, sizes=batch.sizes), arrived=arrived, host=host)
+        return Loaded(works=works, batch=there, arrived=arrived, host=host)
 
     def bring(self, loaded: Loaded) -> Batch:
         """Return the batch for the current stream to compute on. Raises OutOfMemoryError where there is no room."""
         if loaded.arrived is not None:
             torch.cuda.current_stream(self._device).wait_event(loaded.arrived)
-        return Batch(images=loaded.batch.images.to(self._device), sizes=loaded.batch.sizes)
+        return loaded.batch.on(self._device)
 
     def unload(self, restyled: Restyled) -> float | None:
         """Wait for the result, and give each work its output. Return the seconds it took the device, where it tells."""
-        images, seconds = restyled.images.permute(0, 2, 3, 1), None
+        images, seconds = restyled.images, None
+        tables = images.ndim == 5
+        images = images if tables else images.permute(0, 2, 3, 1)
         if restyled.done is not None:
             images = self._fetched(images, restyled.done)
             assert restyled.started is not None
@@ -89,15 +91,16 @@ class Transfers:
         loaded = restyled.loaded
         for image, (height, width), work in zip(images, loaded.batch.sizes, loaded.works, strict=True):
             if work.open:
-                work.output = image[:height, :width].numpy()  # a view: the encoder makes it contiguous
+                # A view: the encoder makes it contiguous.
+                work.output = image.numpy() if tables else image[:height, :width].numpy()
         return seconds
 
     def _fetched(self, images: Tensor, done: torch.cuda.Event) -> Tensor:
-        """Copy [N, H, W, 3] into pinned memory once it is computed, and wait until it is there."""
+        """Copy [N, …] into pinned memory once it is computed, and wait until it is there."""
         assert self._out is not None
         with torch.cuda.stream(self._out):
             self._out.wait_event(done)
-            host = torch.empty(images.shape, dtype=torch.uint8, pin_memory=True)
+            host = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
             host.copy_(images.contiguous(), non_blocking=True)
             self._out.record_event().synchronize()
         return host
@@ -113,6 +116,30 @@ def assemble(works: Sequence[Work], *, pinned: bool = False) -> Tensor:
         assert work.picture is not None
         slot[: work.picture.height, : work.picture.width] = torch.from_numpy(work.picture.pixels)
     return images.permute(0, 3, 1, 2)
+
+
+def assemble_masks(works: Sequence[Work]) -> Tensor | None:
+    """Put their masks into one tensor uint8 [N, 1, H, W], padded with background; None where no pipeline needs them."""
+    if works[0].prepared.background_strength is None:
+        return None
+    masks = torch.zeros((len(works), 1, *bucket_of(*_size(works[0]))), dtype=torch.uint8)
+    for slot, work in zip(masks, works, strict=True):
+        assert work.mask is not None
+        height, width = _size(work)
+        slot[0, :height, :width] = torch.from_numpy(work.mask)
+    return masks
+
+
+def batch_of(works: Sequence[Work], images: Tensor, masks: Tensor | None) -> Batch:
+    """Return the batch of works of one recipe, with what that asks of the pipeline."""
+    prepared = works[0].prepared
+    return Batch(
+        images=images,
+        sizes=[_size(work) for work in works],
+        masks=masks,
+        background_strength=prepared.background_strength,
+        protected=prepared.protected,
+    )
 
 
 def _size(work: Work) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +49,12 @@ class Work:
     item: ClaimedItem
     prepared: Prepared
     data: bytes = b""  # the file as read, then the file to write
+    mask_data: bytes | None = None  # the file of its mask, where the manifest names one
     picture: Picture | None = None
-    output: npt.NDArray[np.uint8] | None = None  # [H, W, 3], sRGB-encoded
+    mask: npt.NDArray[np.uint8] | None = None  # [H, W], where the recipe needs one
+    output: npt.NDArray[Any] | None = (
+        None  # uint8 [H, W, 3], sRGB-encoded; float [3, D, D, D] where a table is asked for
+    )
     source_sha256: str | None = None
     source_bytes: int | None = None
     sha256: str | None = None
@@ -92,7 +97,7 @@ class Work:
 
     def free(self) -> None:
         """Let go of pixels and bytes. Safe to call twice."""
-        self.data, self.picture, self.output = b"", None, None
+        self.data, self.mask_data, self.picture, self.mask, self.output = b"", None, None, None, None
         if self.budget is not None:
             self.budget.release(self.budget_bytes)
             self.budget = None

@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Form, Path, Query, Response, UploadFile
 
 from api.answers import LOCATION, problems
 from api.parts import AppParts, CurrentTenant
-from api.schemas.styles import Style, StylePage
+from api.schemas.styles import Style, StyleMix, StylePage
 from jobs import styles
 from jobs.queries import style_page
 
@@ -42,6 +42,28 @@ def create_style(
     response.headers["Location"] = f"{router.prefix}/{style.name}"
     response.status_code = 201 if created else 200
     return Style.of(style)
+
+
+@router.post(
+    "/mixes",
+    status_code=201,
+    responses={
+        200: {"model": Style, "description": "There is a style of this name and this mix.", "headers": LOCATION},
+        201: {"headers": LOCATION},
+        **problems(400, 404, 409, 422, 503),
+    },
+)
+def mix_styles(parts: AppParts, tenant: CurrentTenant, response: Response, body: StyleMix) -> Style:
+    """Mix styles into a new one: each picture counts as much as its style does, divided among that style's pictures."""
+    shares: dict[str, float] = {}
+    for each in body.styles:
+        shares[each.style] = shares.get(each.style, 0.0) + each.weight
+    with parts.database.transaction() as session:
+        style, created = styles.mix(session, tenant, body.name, shares)
+        mixed = Style.of(style)
+    response.headers["Location"] = f"{router.prefix}/{mixed.name}"
+    response.status_code = 201 if created else 200
+    return mixed
 
 
 @router.get("", responses=problems(422, 503))

@@ -9,7 +9,9 @@ from typing import Self
 from pydantic import Field
 
 from api.schemas.body import Body
+from jobs.recipes import Plain
 from jobs.records import StyleRecord
+from jobs.styles import MAX_NAME_LENGTH, NAME_PATTERN
 
 
 class StyleReference(Body):
@@ -17,6 +19,7 @@ class StyleReference(Body):
     sha256: str
     bytes: int
     file_name: str = Field(description="As it was uploaded.")
+    weight: float = Field(1.0, description="How much it counts beside the others.")
 
 
 class Style(Body):
@@ -31,6 +34,20 @@ class Style(Body):
     @classmethod
     def of(cls, style: StyleRecord) -> Self:
         return cls.model_validate(style)
+
+
+class StyleShare(Plain):
+    """A style's part in a mix."""
+
+    style: str = Field(description="Its name.")
+    weight: float = Field(strict=True, gt=0, le=1_000_000, description="How much it counts beside the others.")
+
+
+class StyleMix(Plain):
+    """A style to be made of others."""
+
+    name: str = Field(pattern=NAME_PATTERN, max_length=MAX_NAME_LENGTH, description="Of the new style.")
+    styles: list[StyleShare] = Field(min_length=2, max_length=16)
 
 
 class StylePage(Body):

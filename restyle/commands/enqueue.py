@@ -14,6 +14,7 @@ from restyle.client import Client
 from restyle.commands.options import MomentText, api_option, json_option, mistakes_in
 from restyle.commands.watch import follow
 from restyle.exits import Exit
+from restyle.looks import background_of, protected_of
 from restyle.sources import (
     gates_of,
     looks_like_a_picture,
@@ -65,12 +66,26 @@ from restyle.summary import print_job, print_json
 @click.option(
     "--format",
     "picture_format",
-    type=click.Choice(["jpeg", "png", "webp", "avif"]),
+    type=click.Choice(["jpeg", "png", "webp", "avif", "cube"]),
     default="jpeg",
     show_default=True,
-    help="Picture format of the results.",
+    help="Format of the results; cube: no pictures, but the colour table that each would get.",
 )
 @click.option("--quality", type=click.IntRange(1, 100), default=90, show_default=True, help="Of JPEG, WebP and AVIF.")
+@click.option(
+    "--protect",
+    "protected",
+    multiple=True,
+    metavar="#RRGGBB[=ΔE]",
+    help="A brand's colour that the look leaves alone, within a ΔE2000 (default: 2). Repeatable.",
+)
+@click.option(
+    "--background",
+    metavar="#RRGGBB|#RRGGBB-#RRGGBB|PICTURE|keep=STRENGTH",
+    help="What becomes of the background: a colour, a gradient from top to bottom, a picture, or itself with less of "
+    "the look. Needs a mask of each product: the manifest's mask_key, its alpha, or a plain background.",
+)
+@click.option("--shadow", type=click.FloatRange(0, 1), help="How dark a soft shadow on a new background is.")
 @click.option(
     "--output", metavar="PLACE", help="Where results go: a URL or a local folder. [default: a folder of the job's own]"
 )
@@ -103,6 +118,9 @@ def enqueue(
     maximums: Sequence[str],
     picture_format: str,
     quality: int,
+    protected: Sequence[str],
+    background: str | None,
+    shadow: float | None,
     output: str | None,
     priority: int,
     on_bad_row: str,
@@ -123,6 +141,7 @@ def enqueue(
       restyle enqueue --source s3://shop/catalogue/ --style look.jpg --watch
       restyle enqueue --source ./photos --style autumn --set strength=0.7 --format webp
       restyle enqueue --source ./photos --style autumn --at-least structure=0.9 --at-most colour_shift=3
+      restyle enqueue --source ./photos --style autumn --protect '#c8102e' --background '#f4efe6' --shadow 0.5
       restyle enqueue --source spring.csv --style look.jpg --on-bad-row skip --json
       restyle enqueue --source s3://shop/catalogue/ --style autumn --confirm --not-before 2026-12-01T22:00
 
@@ -145,6 +164,10 @@ def enqueue(
         "quality": quality,
         "gates": gates,
     }
+    with mistakes_in("--protect"):
+        recipe |= {"protected_colours": colours} if (colours := protected_of(protected)) else {}
+    with mistakes_in("--background"):
+        recipe |= {"background": treatment} if (treatment := background_of(background, shadow)) else {}
     output_url = url_of(output, folder=True) if output else None
     request = {
         "recipe": recipe,

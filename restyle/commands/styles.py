@@ -10,7 +10,7 @@ import click
 from restyle.client import Client
 from restyle.commands.options import api_option, json_option, mistakes_in
 from restyle.exits import Exit
-from restyle.sources import read_references
+from restyle.sources import read_references, shares_of
 from restyle.summary import print_json, print_table
 
 
@@ -66,6 +66,28 @@ def add_style(name: str, pictures: Sequence[Path], client: Client, as_json: bool
     with mistakes_in("PICTURES"):
         references = read_references(pictures)
     style = client.create_style(name, references)
+    if as_json:
+        print_json(style)
+    else:
+        click.echo(f"style {style['name']} is there: restyle enqueue --source … --style {style['name']}")
+    return Exit.SUCCEEDED
+
+
+@styles.command("mix")
+@click.argument("name")
+@click.argument("shares", nargs=-1, required=True, metavar="STYLE=WEIGHT…")
+@api_option
+@json_option
+def mix_styles(name: str, shares: Sequence[str], client: Client, as_json: bool) -> int:
+    """Make a style under a name, of two or more that are there; a larger weight counts more.
+
+    Example:
+      restyle styles mix late-autumn autumn=0.7 night=0.3
+
+    """
+    with mistakes_in("STYLE=WEIGHT"):
+        wanted = shares_of(shares)
+    style = client.mix_styles(name, wanted)
     if as_json:
         print_json(style)
     else:

@@ -80,12 +80,15 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="package")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
-    """Two models: `reinhard` needs a style, `identity` takes none."""
+    """Three models: `reinhard` needs a style, `identity` takes none, `still` has no parameters either."""
     cards = tmp_path_factory.mktemp("cards")
     for name, needs_style in (("reinhard", True), ("identity", False)):
         (cards / name).mkdir()
         card = CARD | {"name": name, "architecture": name, "needs_style": needs_style}
         (cards / name / "model.json").write_text(json.dumps(card))
+    (cards / "still").mkdir()
+    still = CARD | {"name": "still", "architecture": "identity", "needs_style": False, "parameters": {}}
+    (cards / "still" / "model.json").write_text(json.dumps(still))
     return CardShelf(cards)
 
 

@@ -175,3 +175,23 @@ def test_a_style_of_another_tenant_is_as_good_as_absent(api: httpx.Client, datab
         make_style(session, "warm", tenant_id="other")
     assert api.get("/v1/styles/warm").status_code == api.get("/v1/styles/cold").status_code == 404
     assert upload(api, "warm", JPEG).status_code == 201
+
+
+def test_styles_are_mixed_into_a_new_one(api: httpx.Client) -> None:
+    upload(api, "autumn", JPEG)
+    upload(api, "night", PNG)
+    body = {"name": "late", "styles": [{"style": "autumn", "weight": 0.7}, {"style": "night", "weight": 0.3}]}
+    answer = api.post("/v1/styles/mixes", json=body)
+    assert (answer.status_code, answer.headers["Location"]) == (201, "/v1/styles/late")
+    assert sorted(reference["weight"] for reference in answer.json()["references"]) == [0.3, 0.7]
+    assert api.get("/v1/styles/late").json() == answer.json()
+    assert api.post("/v1/styles/mixes", json=body).status_code == 200
+    other = {"name": "late", "styles": [{"style": "autumn", "weight": 1.0}, {"style": "night", "weight": 1.0}]}
+    assert api.post("/v1/styles/mixes", json=other).json()["code"] == "style_exists"
+    unknown = {"name": "new", "styles": [{"style": "autumn", "weight": 1.0}, {"style": "nobody", "weight": 1.0}]}
+    assert api.post("/v1/styles/mixes", json=unknown).status_code == 404
+    for shares in (
+        [{"style": "autumn", "weight": 1.0}],
+        [{"style": "a", "weight": 0.0}, {"style": "b", "weight": 1.0}],
+    ):
+        assert api.post("/v1/styles/mixes", json={"name": "new", "styles": shares}).status_code == 422

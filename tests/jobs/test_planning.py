@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from jobs import planning
+from jobs import claims, planning
 from jobs.advance import advance
 from jobs.database import Database
 from jobs.errors import LeaseLost
@@ -400,3 +400,35 @@ def test_a_large_job_has_larger_shards_behind_its_first(planner: Planner, monkey
         counts = select(ShardRecord.item_count).where(ShardRecord.job_id == job_id).order_by(ShardRecord.shard_no)
         # Chunks of 8 items end a shard as well.
         assert list(session.scalars(counts)) == [2, 2, 2, 2, 4, 4, 3]
+
+
+def test_a_manifest_names_masks_beside_its_pictures_and_a_worker_gets_them(planner: Planner) -> None:
+    rows = [
+        {"key": "a.jpg", "mask_key": "masks/a.png", "colour": "red"},
+        {"key": "b.jpg", "mask_key": f"file://{planner.folder}/elsewhere/b.png"},
+        {"key": "c.jpg", "mask_key": ""},
+        {"key": "d.jpg"},
+    ]
+    job_id = planner.add(planner.manifest("\n".join(map(json.dumps, rows))))
+    planner.step()
+    base = f"file://{planner.folder}/"
+    masks = [base + "masks/a.png", base + "elsewhere/b.png", None, None]
+    items = planner.items(job_id)
+    assert items[0].attributes == {"colour": "red", "mask_key": masks[0]}
+    assert [item.output_key for item in items] == ["a.webp", "b.webp", "c.webp", "d.webp"]
+    with planner.database.transaction() as session:
+        [claim] = claims.claim(session, worker_id=WORKER, queue=planner.job(job_id).queue, lease_seconds=30)
+    assert [item.mask_url for item in claim.items] == masks
+
+
+def test_a_mask_that_may_not_be_read_costs_its_row(planner: Planner) -> None:
+    rows = [
+        {"key": "a.jpg", "mask_key": "file:///etc/passwd"},
+        {"key": "b.jpg", "mask_key": 7},
+        {"key": "c.jpg", "mask_key": "../c.png"},
+    ]
+    job_id = planner.add(planner.manifest("\n".join(map(json.dumps, rows))))
+    planner.step()
+    with planner.database.reading() as session:
+        found = session.scalars(select(BadRowRecord).where(BadRowRecord.job_id == job_id).order_by(BadRowRecord.row_no))
+        assert [row.code for row in found] == ["source_not_allowed", "mask_key_invalid", "location_invalid"]

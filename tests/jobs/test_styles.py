@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from jobs import styles
-from jobs.errors import Conflict
+from jobs.errors import Conflict, NotFound
 from jobs.records import StyleRecord
 from jobs.storage import Storages
 from jobs.styles import Reference, Upload, look_at, picture_type
@@ -132,3 +132,26 @@ def test_a_file_name_that_no_database_takes_is_kept_without_its_worst_letters(
     pictures = look_at([Upload(file_name="lo\0ok\ud800\n.jpg", file=io.BytesIO(JPEG))])
     style, _ = create(database, tmp_path, pictures)
     assert style.references[0]["file_name"] == "look.jpg"
+
+
+def test_a_mix_shares_its_pictures_and_counts_each_by_its_styles_share(database: Database) -> None:
+    with database.transaction() as session:
+        first = make_style(session, "autumn", references=[picture("a"), picture("b")], sha256="1")
+        make_style(session, "night", references=[picture("b"), picture("c")], sha256="2")
+        mixed, created = styles.mix(session, TENANT, "late", {"autumn": 3.0, "night": 1.0})
+        assert created
+        weights = {each["sha256"]: each["weight"] for each in mixed.references}
+        assert weights == {"a": 0.375, "b": 0.5, "c": 0.125}
+        assert {each["url"] for each in first.references} <= {each["url"] for each in mixed.references}
+        again, created = styles.mix(session, TENANT, "late", {"night": 0.5, "autumn": 1.5})
+        assert (again.id, created) == (mixed.id, False)
+        with pytest.raises(Conflict):
+            styles.mix(session, TENANT, "late", {"autumn": 1.0, "night": 1.0})
+        of_mix, _ = styles.mix(session, TENANT, "later", {"late": 1.0, "night": 1.0})
+        assert {each["sha256"]: each["weight"] for each in of_mix.references} == {"a": 0.1875, "b": 0.5, "c": 0.3125}
+        with pytest.raises(NotFound):
+            styles.mix(session, TENANT, "other", {"autumn": 1.0, "nobody": 1.0})
+
+
+def picture(digest: str) -> dict[str, object]:
+    return {"url": f"file:///styles/{digest}.jpg", "sha256": digest, "bytes": 1, "file_name": f"{digest}.jpg"}

@@ -1,5 +1,6 @@
 """What every built-in model promises, and what each one does."""
 
+import dataclasses
 from functools import cache
 
 import pytest
@@ -44,6 +45,10 @@ def batch(*pictures: Tensor, padding: tuple[int, int] = (0, 0), fill: int = 0) -
     return Batch(images=images, sizes=[(p.shape[1], p.shape[2]) for p in pictures])
 
 
+def batch_of_one(picture: Tensor) -> Batch:
+    return Batch(images=picture[None], sizes=[(picture.shape[1], picture.shape[2])])
+
+
 def run(name: str, given: Batch, parameters: Parameters | None = None) -> list[Tensor]:
     complete = CardShelf().get(name).complete({}) if parameters is None else parameters
     images = model(name).run(given, style(name), complete)
@@ -79,8 +84,8 @@ def test_a_picture_that_runs_in_tiles_gets_the_same_bytes(
         pipeline = model(name)
         assert isinstance(pipeline, TiledPipeline)
         interleaved = picture.permute(1, 2, 0).contiguous().permute(2, 0, 1)  # as decoded pictures come
-        tiled = pipeline.run_tiled(interleaved, style(name), parameters)
-        assert torch.equal(tiled, whole), f"seams every {rows} rows"
+        tiled = pipeline.run_tiled(batch_of_one(interleaved), style(name), parameters)
+        assert torch.equal(tiled[0], whole), f"seams every {rows} rows"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -160,6 +165,38 @@ def test_a_style_is_the_middle_of_its_references(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STYLED)
+def test_a_mix_lies_between_its_styles_by_their_weights(name: str) -> None:
+    pictures = [photo(50, 60, seed=1), photo(70, 40, seed=2)]
+    first, second = (model(name).encode_style([picture]) for picture in pictures)
+    mixed = model(name).encode_style(pictures, [3.0, 1.0])
+    assert all(isinstance(code, Tensor) for code in (first, second, mixed))
+    torch.testing.assert_close(mixed, first * 0.75 + second * 0.25)
+    assert torch.equal(model(name).encode_style(pictures, [2.0, 2.0]), model(name).encode_style(pictures))
+
+
+@pytest.mark.parametrize("name", STYLED)
+def test_product_and_background_have_their_own_strength_by_the_mask(name: str) -> None:
+    picture = photo(60, 80)
+    mask = torch.zeros(1, 1, 60, 80, dtype=torch.uint8)
+    mask[..., 20:60], mask[..., 60:64] = 255, 128
+    given = dataclasses.replace(batch(picture), masks=mask, background_strength=0.0)
+    (found,) = run(name, given, FULL)
+    (whole,) = run(name, batch(picture), FULL)
+    assert torch.equal(found[:, :, 20:60], whole[:, :, 20:60])
+    assert torch.equal(found[:, :, :20], picture[:, :, :20])
+    between = (whole[:, :, 60:64].int() * 128 + picture[:, :, 60:64].int() * 127) / 255
+    assert (found[:, :, 60:64] - between).abs().max() <= 0.5
+    pipeline = model(name)
+    assert isinstance(pipeline, TiledPipeline)
+    assert torch.equal(pipeline.run_tiled(given, style(name), FULL)[0], found)
+    padded = batch(picture, photo(40, 90), padding=(5, 9))
+    masks = torch.zeros(2, 1, *padded.images.shape[2:], dtype=torch.uint8)
+    masks[0, :, :60, :80] = mask[0]
+    company = dataclasses.replace(padded, masks=masks, background_strength=0.0)
+    assert torch.equal(run(name, company, FULL)[0], found)
+
+
+@pytest.mark.parametrize("name", STYLED)
 def test_a_style_needs_a_reference_and_a_run_needs_a_style(name: str) -> None:
     with pytest.raises(ValueError, match="at least one reference"):
         model(name).encode_style([])
@@ -175,6 +212,7 @@ def test_a_batch_that_breaks_the_contract_is_refused(name: str) -> None:
         (Batch(images=images[0], sizes=[(9, 9)]), "uint8"),
         (Batch(images=images, sizes=[]), "0 sizes"),
         (Batch(images=images, sizes=[(9, 10)]), "does not fit"),
+        (Batch(images=images, sizes=[(9, 9)], masks=images), "masks are"),
     ):
         with pytest.raises(ValueError, match=message):
             model(name).run(bad, style(name), FULL)

@@ -58,7 +58,7 @@ class Invert:
         self._fits = fits
         self._refuses = refuses
 
-    def encode_style(self, references: Sequence[Tensor]) -> Tensor | None:
+    def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor | None:
         return None
 
     def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
@@ -337,8 +337,8 @@ def test_a_picture_that_never_fits_fails_alone(bench: Bench) -> None:
 class Tiled(Invert):
     """Takes a picture in tiles, however small the device."""
 
-    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
-        return torch.cat([255 - strip for strip in picture.split(7, dim=1)], dim=1)
+    def run_tiled(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        return torch.cat([255 - strip for strip in batch.images.split(7, dim=2)], dim=2)
 
 
 def test_a_picture_that_never_fits_whole_runs_in_tiles_where_its_model_can(bench: Bench) -> None:

@@ -1,6 +1,8 @@
-"""Colour spaces as tensors: sRGB and CIELAB, both ways. Every function takes and returns [..., 3]."""
+"""Colour spaces as tensors: sRGB and CIELAB, both ways, each [..., 3]; and the distance that eyes see."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -41,3 +43,42 @@ def lab_to_srgb(colours: Tensor) -> Tensor:
     relative = torch.where(f <= _KNEE, 3 * _KNEE**2 * (f - 4 / 29), f**3)
     inverse = torch.linalg.inv(torch.tensor(_RGB_TO_XYZ, dtype=torch.float64)).to(colours)
     return linear_to_srgb(relative * colours.new_tensor(_WHITE) @ inverse.T)
+
+
+def delta_e_2000(a: Tensor, b: Tensor) -> Tensor:
+    """Return the colour difference CIEDE2000 of two CIELAB colours: [..., 3] and [..., 3] -> [...].
+
+    Sharma, Wu & Dalal 2005, "The CIEDE2000 Color-Difference Formula", equations 2 to 22, with all three weights 1.
+    """
+    (l1, a1, b1), (l2, a2, b2) = a.unbind(-1), b.unbind(-1)
+    chroma = (torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2
+    stretch = 1.5 - 0.5 * _saturating(chroma)
+    a1, a2 = a1 * stretch, a2 * stretch
+    c1, c2 = torch.hypot(a1, b1), torch.hypot(a2, b2)
+    h1, h2 = (torch.atan2(y, x).remainder(2 * math.pi) for y, x in ((b1, a1), (b2, a2)))
+    coloured = (c1 * c2 > 0).to(a1)  # a grey has no hue
+    turn = torch.remainder(h2 - h1 + math.pi, 2 * math.pi) - math.pi
+    hue = 2 * (c1 * c2).sqrt() * torch.sin(turn * coloured / 2)
+    # Halfway on the shorter way around; of two of which one is grey, the other's.
+    middle = torch.where(coloured > 0, h1 + turn / 2, h1 + h2)
+    lightness, chroma = (l1 + l2) / 2, (c1 + c2) / 2
+    weight = (
+        1
+        - 0.17 * torch.cos(middle - math.radians(30))
+        + 0.24 * torch.cos(2 * middle)
+        + 0.32 * torch.cos(3 * middle + math.radians(6))
+        - 0.20 * torch.cos(4 * middle - math.radians(63))
+    )
+    away = (lightness - 50).square()
+    of_lightness = (l2 - l1) / (1 + 0.015 * away / (20 + away).sqrt())
+    of_chroma = (c2 - c1) / (1 + 0.045 * chroma)
+    of_hue = hue / (1 + 0.015 * chroma * weight)
+    degrees = torch.rad2deg(middle.remainder(2 * math.pi))
+    rotation = torch.deg2rad(60 * torch.exp(-(((degrees - 275) / 25) ** 2)))
+    cross = -torch.sin(rotation) * 2 * _saturating(chroma) * of_chroma * of_hue
+    squared = of_lightness.square() + of_chroma.square() + of_hue.square() + cross
+    return squared.clamp(min=0).sqrt()
+
+
+def _saturating(chroma: Tensor) -> Tensor:
+    return (chroma**7 / (chroma**7 + 25.0**7)).sqrt()

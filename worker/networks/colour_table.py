@@ -56,7 +56,7 @@ def keep_white(table: Tensor) -> Tensor:
     plain = identity_table(table.shape[1], table.device)
     spread = plain.amax(0) - plain.amin(0)
     # The mean and not the darkest channel: a minimum has a crease along the greys, where interpolation would ripple.
-    kept = _smooth_step(plain.mean(0), *_BRIGHTNESS) * (1 - _smooth_step(spread, *_SPREAD))
+    kept = smooth_step(plain.mean(0), *_BRIGHTNESS) * (1 - smooth_step(spread, *_SPREAD))
     return torch.lerp(table, plain, kept)
 
 
@@ -65,7 +65,7 @@ def blend(table: Tensor, strength: float) -> Tensor:
     return torch.lerp(identity_table(table.shape[1], table.device), table, strength)
 
 
-def _smooth_step(values: Tensor, start: float, end: float) -> Tensor:
+def smooth_step(values: Tensor, start: float, end: float) -> Tensor:
     """Rise from 0 to 1 between start and end, level at both."""
     t = ((values - start) / (end - start)).clamp(0, 1)
     return t * t * (3 - 2 * t)

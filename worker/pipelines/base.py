@@ -6,10 +6,13 @@ Pipelines know tensors only: no storage, no database, no picture files.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
+
+from worker.networks.protected_colours import ProtectedColour
 
 Parameters = Mapping[str, float | int | bool]
 
@@ -20,10 +23,26 @@ class Batch:
 
     images: uint8 [N, 3, H, W], sRGB-encoded, on the pipeline's device.
     sizes: (height, width) in pixels of each picture inside its padding.
+    masks: uint8 [N, 1, H, W], 255 = product, 0 = background, between them a soft edge; None: not needed.
+    background_strength: of the look outside of the product, where there are masks; None: as inside.
+    protected: colours that the look must leave alone.
     """
 
     images: Tensor
     sizes: Sequence[tuple[int, int]]
+    masks: Tensor | None = None
+    background_strength: float | None = None
+    protected: tuple[ProtectedColour, ...] = ()
+
+    def on(self, device: torch.device, *, non_blocking: bool = False) -> Batch:
+        """Return the same batch on a device."""
+        masks = None if self.masks is None else self.masks.to(device, non_blocking=non_blocking)
+        return replace(self, images=self.images.to(device, non_blocking=non_blocking), masks=masks)
+
+    def part(self, start: int, end: int) -> Batch:
+        """Return a run of its pictures; the pixels are not copied."""
+        masks = None if self.masks is None else self.masks[start:end]
+        return replace(self, images=self.images[start:end], sizes=self.sizes[start:end], masks=masks)
 
 
 class Pipeline(Protocol):
@@ -33,10 +52,11 @@ class Pipeline(Protocol):
     batch and at any place in it.
     """
 
-    def encode_style(self, references: Sequence[Tensor]) -> Tensor | None:
+    def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor | None:
         """Turn reference pictures, each uint8 [3, h, w] of any size, into the code that `run` takes.
 
-        Done once per job and worker. None from a model that needs no style.
+        Done once per job and worker. None from a model that needs no style. `weights` say how much each reference
+        counts; None: all the same.
         """
         ...
 
@@ -52,9 +72,21 @@ class Pipeline(Protocol):
 class TiledPipeline(Pipeline, Protocol):
     """A pipeline that can also take a picture to the device piece by piece."""
 
-    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
-        """Restyle one picture that the device cannot hold: uint8 [3, h, w] in memory -> the same, in memory.
+    def run_tiled(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Restyle one picture that the device cannot hold: a batch of one, in memory -> uint8 [1, 3, H, W], in memory.
 
         The bytes are those of `run`: no seam is to be seen where two pieces meet.
+        """
+        ...
+
+
+@runtime_checkable
+class TablePipeline(Pipeline, Protocol):
+    """A pipeline of which all that it does to a product is one colour table per picture."""
+
+    def tables(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Return float [N, 3, D, D, D] in [0, 1]: what `run` applies to each picture, inside the product.
+
+        A table maps the sRGB colour (r, g, b) to table[:, b, g, r], interpolated trilinearly.
         """
         ...

@@ -6,64 +6,118 @@ independent of its company and of the padding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from worker.networks.colour_table import apply_table, blend, keep_white
+from worker.networks.protected_colours import protect
 from worker.pipelines.base import Batch, Parameters
 
 _TILE_PIXELS = 1 << 20
 
+TableFor = Callable[[Tensor], Tensor]
+"""The table [3, D, D, D] that a picture, uint8 [3, h, w], is to have at full strength."""
 
-def run_by_table(batch: Batch, table_for: Callable[[Tensor], Tensor], parameters: Parameters) -> Tensor:
-    """Apply to each picture the table that `table_for` (uint8 [3, h, w] -> [3, D, D, D]) gives for it.
 
-    Parameters: `strength` and `keep_white`. Returns uint8 [N, 3, H, W]; the padding is as it came.
+def run_by_table(batch: Batch, table_for: TableFor, parameters: Parameters, *, ordered: bool = False) -> Tensor:
+    """Apply to each picture its table, with `strength`, `keep_white` and what the batch protects.
+
+    ordered: whether tables are brought into the order of luma (`worker.networks.colour_order`).
+    Where a mask is neither 0 nor 255 product and background are mixed by it, so equal colours under equal mask stay
+    equal. Returns uint8 [N, 3, H, W]; the padding is as it came.
 
     Raises:
-        ValueError: the batch is not uint8 [N, 3, H, W], or a size does not fit into it.
+        ValueError: the batch is not what its contract says.
 
     """
     check(batch)
     result = batch.images.clone()
-    for picture, into, (height, width) in zip(batch.images, result, batch.sizes, strict=True):
-        region = picture[:, :height, :width]
-        into[:, :height, :width] = apply_table(region, _wanted(table_for(region), parameters))
+    for number, region in enumerate(_regions(batch)):
+        inside, outside = _tables(batch, table_for(region), parameters, ordered=ordered)
+        height, width = batch.sizes[number]
+        mask = None if batch.masks is None else batch.masks[number, :, :height, :width]
+        result[number, :, :height, :width] = _apply(region, mask, inside, outside)
     return result
 
 
-def run_by_table_tiled(picture: Tensor, table_for: Callable[[Tensor], Tensor], parameters: Parameters) -> Tensor:
-    """Do the same to one picture, uint8 [3, h, w], that stays where it is: only strips of it go to the table's device.
+def run_by_table_tiled(batch: Batch, table_for: TableFor, parameters: Parameters, *, ordered: bool = False) -> Tensor:
+    """Do the same to the one picture of a batch that stays in memory: strips of it go to the table's device.
 
-    One table serves the whole picture and a pixel's result depends on its colour alone, so there are no seams.
+    One pair of tables serves the whole picture and a pixel's result depends on its colour and its mask alone, so there
+    are no seams.
     """
-    table = _wanted(table_for(picture), parameters)
-    result = torch.empty_like(picture, memory_format=torch.contiguous_format)
-    rows = max(1, _TILE_PIXELS // picture.shape[2])
-    for top in range(0, picture.shape[1], rows):
-        strip = picture[:, top : top + rows].to(table.device)
-        result[:, top : top + rows] = apply_table(strip, table)
+    check(batch)
+    [region] = _regions(batch)
+    inside, outside = _tables(batch, table_for(region), parameters, ordered=ordered)
+    result = torch.empty_like(batch.images, memory_format=torch.contiguous_format)
+    height, width = batch.sizes[0]
+    rows = max(1, _TILE_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = region[:, top : top + rows].to(inside.device)
+        bottom = top + strip.shape[1]
+        mask = None if batch.masks is None else batch.masks[0, :, top:bottom, :width].to(inside.device)
+        result[0, :, top:bottom, :width] = _apply(strip, mask, inside, outside)
     return result
 
 
-def _wanted(table: Tensor, parameters: Parameters) -> Tensor:
-    if parameters["keep_white"]:
-        table = keep_white(table)
-    return blend(table, float(parameters["strength"]))
+def tables_of(batch: Batch, table_for: TableFor, parameters: Parameters, *, ordered: bool = False) -> Tensor:
+    """Return the tables that `run_by_table` applies inside of products: float [N, 3, D, D, D], in [0, 1]."""
+    check(batch)
+    tables = [_tables(batch, table_for(region), parameters, ordered=ordered)[0] for region in _regions(batch)]
+    return torch.stack(tables).clamp(0, 1)
 
 
-def mean_code(references: Sequence[Tensor], code_of: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the mean of the references' codes, each with the same weight; `code_of` takes uint8 [3, h, w].
+def _regions(batch: Batch) -> Iterator[Tensor]:
+    for picture, (height, width) in zip(batch.images, batch.sizes, strict=True):
+        yield picture[:, :height, :width]
+
+
+def _tables(batch: Batch, table: Tensor, parameters: Parameters, *, ordered: bool) -> tuple[Tensor, Tensor]:
+    """Return the tables of the product and of the background."""
+    strength = float(parameters["strength"])
+    outer = strength if batch.masks is None or batch.background_strength is None else batch.background_strength
+    table = keep_white(table) if parameters["keep_white"] else table
+    inside = protect(blend(table, strength), batch.protected, ordered=ordered)
+    if outer == strength:
+        return inside, inside
+    return inside, protect(blend(table, outer), batch.protected, ordered=ordered)
+
+
+def _apply(picture: Tensor, mask: Tensor | None, inside: Tensor, outside: Tensor) -> Tensor:
+    found = apply_table(picture, inside)
+    if mask is None or outside is inside:
+        return found
+    return mix(found, apply_table(picture, outside), mask)
+
+
+def mix(product: Tensor, background: Tensor, mask: Tensor) -> Tensor:
+    """Lay a product over a background, uint8 [3, h, w] each, by a mask uint8 [1, h, w].
+
+    In whole numbers, rounded: at 255 and at 0 the bytes are those of the one or the other.
+    """
+    share = mask.int()
+    return ((product.int() * share + background.int() * (255 - share) + 127) // 255).to(torch.uint8)
+
+
+def mean_code(
+    references: Sequence[Tensor], weights: Sequence[float] | None, code_of: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return the mean of the references' codes; `code_of` takes uint8 [3, h, w].
 
     Raises:
-        ValueError: there are no references.
+        ValueError: there are no references, or not as many weights.
 
     """
     if not references:
         raise ValueError("a style needs at least one reference picture")
-    return torch.stack([code_of(picture) for picture in references]).mean(0)
+    codes = [code_of(picture) for picture in references]
+    if weights is None or len(set(weights)) == 1:
+        return torch.stack(codes).mean(0)
+    total = sum(weights)
+    shares = [code * (weight / total) for code, weight in zip(codes, weights, strict=True)]
+    return torch.stack(shares).sum(0)
 
 
 def needed(style: Tensor | None) -> Tensor:
@@ -88,3 +142,6 @@ def check(batch: Batch) -> None:
     for height, width in batch.sizes:
         if not (0 < height <= images.shape[2] and 0 < width <= images.shape[3]):
             raise ValueError(f"size {height}x{width} does not fit a batch of {images.shape[2]}x{images.shape[3]}")
+    masks, wanted = batch.masks, (len(images), 1, *images.shape[2:])
+    if masks is not None and (masks.dtype != torch.uint8 or masks.shape != wanted):
+        raise ValueError(f"masks are {masks.dtype} {list(masks.shape)}; expected uint8 {list(wanted)}")

@@ -15,7 +15,7 @@ from torch import Tensor
 from worker.networks.colour_table import lattice_colours, table_of_colours
 from worker.networks.grade import THUMBNAIL_PX, GradeNetwork
 from worker.pipelines.base import Batch, Parameters
-from worker.pipelines.by_table import mean_code, needed, run_by_table, run_by_table_tiled
+from worker.pipelines.by_table import mean_code, needed, run_by_table, run_by_table_tiled, tables_of
 from worker.pipelines.looking import thumbnail
 
 
@@ -27,21 +27,27 @@ class ReferenceGrade:
         self._lattice = lattice_colours(device=device)[None]
 
     @torch.inference_mode()
-    def encode_style(self, references: Sequence[Tensor]) -> Tensor:
+    def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
         """Return the style, float [1, code]."""
-        return mean_code(references, self._encode)
+        return mean_code(references, weights, self._encode)
 
     @torch.inference_mode()
     def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
         """Grade the pictures."""
         code = needed(style)
-        return run_by_table(batch, lambda picture: self._table(picture, code), parameters)
+        return run_by_table(batch, lambda picture: self._table(picture, code), parameters, ordered=True)
 
     @torch.inference_mode()
-    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
+    def run_tiled(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
         """Grade one picture piece by piece."""
         code = needed(style)
-        return run_by_table_tiled(picture, lambda whole: self._table(whole, code), parameters)
+        return run_by_table_tiled(batch, lambda whole: self._table(whole, code), parameters, ordered=True)
+
+    @torch.inference_mode()
+    def tables(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Return the tables."""
+        code = needed(style)
+        return tables_of(batch, lambda picture: self._table(picture, code), parameters, ordered=True)
 
     def _encode(self, picture: Tensor) -> Tensor:
         # One picture at a time: a convolution over a batch may sum in another order, and the bytes would differ.

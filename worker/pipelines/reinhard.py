@@ -5,7 +5,7 @@ Departures from the paper:
 - CIELAB (D65) takes the place of Ruderman's lαβ, as is usual today;
 - the formula is evaluated at the 33³ points of a colour table; on 19 photos the mean error was 0.7 of 255, and 1 % of
   the values, near the edge of the gamut, were off by more than 12;
-- several references count as one, each with the same weight.
+- several references count as one, by their weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from worker.networks.colour import lab_to_srgb, srgb_to_lab
 from worker.networks.colour_table import lattice_colours, table_of_colours
 from worker.pipelines.base import Batch, Parameters
-from worker.pipelines.by_table import mean_code, needed, run_by_table, run_by_table_tiled
+from worker.pipelines.by_table import mean_code, needed, run_by_table, run_by_table_tiled, tables_of
 from worker.pipelines.looking import sample_colours
 
 _LEAST_DEVIATION = 1e-3  # in units of L*, a*, b*: a flat photo must not be divided by nothing
@@ -31,9 +31,9 @@ class Reinhard:
         self._lattice = srgb_to_lab(lattice_colours(device=device).double())
 
     @torch.inference_mode()
-    def encode_style(self, references: Sequence[Tensor]) -> Tensor:
+    def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
         """Return the style: float64 [2, 3], first and second moment of L*, a*, b*."""
-        return mean_code(references, self._moments)
+        return mean_code(references, weights, self._moments)
 
     @torch.inference_mode()
     def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
@@ -42,10 +42,16 @@ class Reinhard:
         return run_by_table(batch, lambda picture: self._table(picture, *wanted), parameters)
 
     @torch.inference_mode()
-    def run_tiled(self, picture: Tensor, style: Tensor | None, parameters: Parameters) -> Tensor:
+    def run_tiled(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
         """Transfer mean and deviation, piece by piece."""
         wanted = _mean_and_deviation(needed(style))
-        return run_by_table_tiled(picture, lambda whole: self._table(whole, *wanted), parameters)
+        return run_by_table_tiled(batch, lambda whole: self._table(whole, *wanted), parameters)
+
+    @torch.inference_mode()
+    def tables(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Return the tables."""
+        wanted = _mean_and_deviation(needed(style))
+        return tables_of(batch, lambda picture: self._table(picture, *wanted), parameters)
 
     def _table(self, picture: Tensor, wanted_mean: Tensor, wanted_deviation: Tensor) -> Tensor:
         mean, deviation = _mean_and_deviation(self._moments(picture))
