@@ -198,8 +198,11 @@ def _read_job(
 
 def _from_item(item: ItemRecord, allowed: list[Location]) -> Entry | Refused:
     cursor = str(item.item_no)
+    mask_url = (item.attributes or {}).get(MASK_KEY)
     try:
         check_allowed(Location.parse(item.source_url, field="key"), allowed, "key")
+        if mask_url is not None:
+            check_allowed(Location.parse(str(mask_url), field=MASK_KEY), allowed, MASK_KEY)
     except InvalidRequest as error:
         if error.code == "source_not_allowed":  # by now. What is no location costs its item when it is read
             return Refused(
