@@ -54,7 +54,7 @@ def test_the_objective_falls_when_it_is_followed(photos: PhotoSet) -> None:
         optimiser.zero_grad()
         losses[-1].backward()
         optimiser.step()
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < losses[0] - 0.03
 
 
 def test_the_card_that_ships_is_like_the_one_that_training_writes() -> None:
@@ -116,7 +116,7 @@ def test_principal_grades_span_most_of_what_grades_do() -> None:
 
 def test_the_answer_is_the_reference_grade_on_the_same_pixels(photos: PhotoSet) -> None:
     examples = draw_examples(photos.pixels, 64, generator())
-    assert examples.content.shape == examples.reference.shape == (64, 3, 96, 96)
+    assert examples.content.shape == examples.reference.shape == (64, 3, 48, 48)
     assert examples.colours.shape == examples.plain.shape == examples.wanted.shape
     for part in (examples.content, examples.reference, examples.colours, examples.plain, examples.wanted):
         assert 0 <= part.min() <= part.max() <= 1
@@ -132,13 +132,17 @@ def test_the_photos_own_look_is_the_answer_where_that_is_wanted(photos: PhotoSet
     assert (examples.colours - examples.plain).abs().mean() > 0.02
 
 
-def test_some_whites_stay_white_under_a_grade_and_some_take_it(photos: PhotoSet) -> None:
+def test_whites_stay_white_under_a_grade_where_the_network_is_told_so_and_take_it_elsewhere(photos: PhotoSet) -> None:
     examples = draw_examples(photos.pixels, 160, generator())
     on_white = (examples.plain == 1).all(2).float().mean(1) > 0.2
     assert on_white.sum() >= 10
-    answers = [w[(p == 1).all(1)] for p, w in zip(examples.plain[on_white], examples.wanted[on_white], strict=True)]
-    kept = sum(bool((answer == 1).all()) for answer in answers)
-    assert 0.1 < kept / len(answers) < 0.9
+    told = examples.white_stays[on_white, 0] == 1
+    pairs = list(zip(examples.plain[on_white], examples.wanted[on_white], strict=True))
+    # A photo has whites of its own, which take its grade.
+    kept = torch.tensor([(wanted[(plain == 1).all(1)] == 1).all(1).float().mean() > 0.5 for plain, wanted in pairs])
+    assert kept[told].float().mean() > 0.8
+    assert kept[~told].float().mean() < 0.6  # where the grade happens to leave white alone
+    assert 0.2 < told.float().mean() < 0.8
 
 
 def test_outlines_leave_a_background_and_whites_are_white() -> None:

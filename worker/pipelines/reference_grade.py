@@ -35,27 +35,28 @@ class ReferenceGrade:
     def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
         """Grade the pictures."""
         code = needed(style)
-        return run_by_table(batch, lambda picture: self._table(picture, code), parameters, ordered=True)
+        return run_by_table(batch, lambda picture: self._table(picture, code, parameters), parameters, ordered=True)
 
     @torch.inference_mode()
     def run_tiled(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
         """Grade one picture piece by piece."""
         code = needed(style)
-        return run_by_table_tiled(batch, lambda whole: self._table(whole, code), parameters, ordered=True)
+        return run_by_table_tiled(batch, lambda whole: self._table(whole, code, parameters), parameters, ordered=True)
 
     @torch.inference_mode()
     def tables(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
         """Return the tables."""
         code = needed(style)
-        return tables_of(batch, lambda picture: self._table(picture, code), parameters, ordered=True)
+        return tables_of(batch, lambda picture: self._table(picture, code, parameters), parameters, ordered=True)
 
     def _encode(self, picture: Tensor) -> Tensor:
         # One picture at a time: a convolution over a batch may sum in another order, and the bytes would differ.
         return self._network.encode(thumbnail(picture, THUMBNAIL_PX, self._lattice.device))
 
-    def _table(self, picture: Tensor, style: Tensor) -> Tensor:
+    def _table(self, picture: Tensor, style: Tensor, parameters: Parameters) -> Tensor:
         """Return both stages as one table [3, 33, 33, 33]."""
-        _, graded = self._network(self._encode(picture), style, self._lattice)
+        white_stays = torch.full((1, 1), float(parameters["keep_white"]), device=self._lattice.device)
+        _, graded = self._network(self._encode(picture), style, white_stays, self._lattice)
         return table_of_colours(graded[0])
 
 

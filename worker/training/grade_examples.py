@@ -1,9 +1,9 @@
 """Examples for `reference-grade`: pairs of graded photos whose right answer is known.
 
 The same random grade is put on a reference and, unseen, on the content: what the network must produce. Many pictures
-stand on white, as a catalogue's do. There the grade is either on the whole picture, as a photographer grades, so that
-the white is tinted in reference and target alike; or on the product alone, cut out, and the white stays white. A
-reference without a white background says nothing about how white should look: then the white stays, mostly.
+stand on white, as a catalogue's do. Whether that white is to stay white is for a recipe to say, so the network is told:
+where it is, the grade is on the product alone, cut out, in the answer and in half of the references; where it is not,
+the grade is on the whole picture, as a photographer grades, and tints the white too.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from worker.training.photos import random_crops, random_outlines, random_whites
 _BOTH_ON_WHITE = 0.32
 _CONTENT_ON_WHITE = 0.15
 _REFERENCE_ON_WHITE = 0.08
-_CUT_OUT = 0.2  # of the examples whose reference shows a white background
-_CUT_OUT_UNSEEN = 0.8  # of the examples whose reference shows none
+_WHITE_STAYS = 0.5
+_CUT_OUT = 0.5  # of the references of those
 _SAME_PHOTO = 0.2  # the reference is another crop of the content's photo
 _CONTENT_GRADE = 0.7  # strength of the content's own grade, which must come off first
+_COLLAGE = 0.5  # two photos in one: the few thousand photos there are must not be recognised, and their grade recalled
 _UNGRADED = 0.1  # of contents, and of references: ordinary photos must be left in peace
-_POINTS = 1024  # colours per picture that the loss is taken over: a table is a function of the colour alone
+_POINTS = 576  # colours per picture that the loss is taken over: a table is a function of the colour alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """A batch. Pictures are float [N, 3, 96, 96], colours [N, P, 3], all in [0, 1]."""
+    """A batch. Pictures are float [N, 3, 48, 48], colours [N, P, 3], all in [0, 1]."""
 
     content: Tensor  # graded, as the network sees it
     reference: Tensor  # another photo with the grade that is wanted
+    white_stays: Tensor  # [N, 1]: 1 where a white background is exempt from the grade, else 0
     colours: Tensor  # some of the content's pixels
     plain: Tensor  # the same pixels without any grade
     wanted: Tensor  # the same pixels with the reference's grade
@@ -72,7 +74,7 @@ class _Scene:
 
 
 def draw_examples(pixels: Tensor, count: int, generator: torch.Generator, *, wanted_strength: float = 1.0) -> Examples:
-    """Draw examples from photos, uint8 [N, 3, S, S] with S at least 96. At strength 0 their own look is wanted."""
+    """Draw examples from photos, uint8 [N, 3, S, S] with S at least 48. At strength 0 their own look is wanted."""
     which = torch.randint(len(pixels), (count,), generator=generator)
     other = torch.randint(len(pixels), (count,), generator=generator)
     same = torch.rand(count, generator=generator) < _SAME_PHOTO
@@ -82,11 +84,11 @@ def draw_examples(pixels: Tensor, count: int, generator: torch.Generator, *, wan
     both = kind < _BOTH_ON_WHITE
     content_white = both | ((kind >= _BOTH_ON_WHITE) & (kind < _BOTH_ON_WHITE + _CONTENT_ON_WHITE))
     reference_white = both | (kind >= 1 - _REFERENCE_ON_WHITE)
-    share = torch.where(reference_white, _CUT_OUT, _CUT_OUT_UNSEEN)
-    cut_out = torch.rand(count, generator=generator) < share
+    white_stays = torch.rand(count, generator=generator) < _WHITE_STAYS
+    cut_out = white_stays & (torch.rand(count, generator=generator) < _CUT_OUT)
 
-    content = _scene(pixels[which], content_white, cut_out, generator)
-    reference = _scene(pixels[other], reference_white, cut_out, generator)
+    content = _scene(_photos(pixels, which, generator), content_white, white_stays, generator)
+    reference = _scene(_photos(pixels, other, generator), reference_white, cut_out, generator)
     own = random_grades(count, strength=_strengths(count, _CONTENT_GRADE, generator), generator=generator)
     wanted = random_grades(count, strength=_strengths(count, wanted_strength, generator), generator=generator)
     picture = content.graded(own)
@@ -95,19 +97,29 @@ def draw_examples(pixels: Tensor, count: int, generator: torch.Generator, *, wan
     return Examples(
         content=picture,
         reference=reference.graded(wanted),
+        white_stays=white_stays[:, None].float(),
         colours=picture.flatten(2)[:, :, places].transpose(1, 2),
         plain=few.graded(None).flatten(2).transpose(1, 2),
         wanted=few.graded(wanted).flatten(2).transpose(1, 2),
     )
 
 
-def _scene(pixels: Tensor, on_white: Tensor, cut_out: Tensor, generator: torch.Generator) -> _Scene:
-    """Crop photos, and stand those that `on_white` [N] names on white."""
-    count = len(pixels)
+def _photos(pixels: Tensor, which: Tensor, generator: torch.Generator) -> Tensor:
+    """Crop photos [N, 3, 48, 48], and lay some of them over another one."""
+    count = len(which)
+    photo = random_crops(pixels[which], THUMBNAIL_PX, generator)
+    below = random_crops(pixels[torch.randint(len(pixels), (count,), generator=generator)], THUMBNAIL_PX, generator)
+    alone = (torch.rand(count, 1, 1, 1, generator=generator) >= _COLLAGE).float()
+    return torch.lerp(below, photo, torch.maximum(random_outlines(count, THUMBNAIL_PX, generator), alone))
+
+
+def _scene(photo: Tensor, on_white: Tensor, cut_out: Tensor, generator: torch.Generator) -> _Scene:
+    """Stand those of the photos that `on_white` [N] names on white."""
+    count = len(photo)
     outline = random_outlines(count, THUMBNAIL_PX, generator)
     outline = torch.where(on_white.view(-1, 1, 1, 1), outline, 1.0)
     background = random_whites(count, THUMBNAIL_PX, generator)
-    return _Scene(random_crops(pixels, THUMBNAIL_PX, generator), background, outline, cut_out)
+    return _Scene(photo, background, outline, cut_out)
 
 
 def _strengths(count: int, usual: float, generator: torch.Generator) -> Tensor:
