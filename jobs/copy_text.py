@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import JSON, Enum, LargeBinary, Text, Uuid
 from sqlalchemy.sql.schema import Column, Table
 
-from jobs.records import UtcDateTime
+from jobs.records import Figures, UtcDateTime
 
 NULL = "\\N"
 SPECIAL = re.compile(r"[\\\t\n\r]")
@@ -54,6 +54,8 @@ def _text_of(column: Column[Any]) -> Callable[[Any], str]:
             return lambda value: rf"\\x{value.hex()}"
         case Uuid():
             return lambda value: str(value.hex)
+        case Figures():
+            return lambda value: f"{{{','.join('NULL' if each is None else str(each) for each in Figures.ordered(value))}}}"
         case JSON():
             return lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)
         case _:

@@ -37,6 +37,7 @@ class Measure:
         return min(max(int((value - self.shown_from) / self.bin_width + 1e-9), 0), BINS - 1)
 
 
+# Rows keep figures in this order: what is new goes to the end, and what is given up leaves its place behind.
 MEASURES: Mapping[str, Measure] = {
     "psnr_db": Measure(
         meaning="Peak signal-to-noise ratio between original and picture, in dB; 99 where they are equal.",

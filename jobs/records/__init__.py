@@ -17,7 +17,7 @@ from jobs.records.items import (
     SumRecord,
 )
 from jobs.records.jobs import JobRecord
-from jobs.records.record import Json, Record, UtcDateTime
+from jobs.records.record import Figures, Json, Record, UtcDateTime
 from jobs.records.tenants import ApiKeyRecord, StyleRecord, TenantRecord
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "BadRowRecord",
     "EngineRecord",
     "EventRecord",
+    "Figures",
     "ItemErrorRecord",
     "ItemRecord",
     "JobRecord",

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from jobs.records.record import Json, Record, one_of
+from jobs.records.record import Figures, Json, Record, one_of
 from jobs.states import ItemState, ShardState
 
 
@@ -147,7 +147,7 @@ class ResultRecord(Record):
     """Device-seconds at the price of that device; null where there are none, or the price is unknown."""
     engine: Mapped[str | None]
     """Digest of what computed it, see `EngineRecord`; null where no device had it. No foreign key, as with items."""
-    measures: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    measures: Mapped[dict[str, float] | None] = mapped_column(Figures)
     """By name, see `jobs.measures`; null where there is no picture."""
     attempt: Mapped[int]
     worker_id: Mapped[uuid.UUID | None]

@@ -6,9 +6,12 @@ import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Text, TypeDecorator
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import JSON, REAL, BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeEngine
+
+from jobs.measures import MEASURES
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 RowNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER only
@@ -30,6 +33,32 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
         if value is None:
             return None
         return value.astimezone(datetime.UTC) if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+
+
+class Figures(TypeDecorator[dict[str, float]]):
+    """What was measured of a picture, by name: on Postgres 4 bytes a figure, as there is one row an item."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(ARRAY(REAL()))
+        return dialect.type_descriptor(JSON(none_as_null=True))
+
+    def process_bind_param(self, value: dict[str, float] | None, dialect: Dialect) -> list[float | None] | None:
+        return None if value is None else self.ordered(value)
+
+    def process_result_value(self, value: list[float | None] | None, dialect: Dialect) -> dict[str, float] | None:
+        if value is None:
+            return None
+        # As many digits as 4 bytes hold: the others would be noise.
+        return {name: float(f"{each:.6g}") for name, each in zip(MEASURES, value, strict=False) if each is not None}
+
+    @staticmethod
+    def ordered(value: dict[str, float]) -> list[float | None]:
+        """Return the figures in the order of `MEASURES`; None for what could not be measured."""
+        return [value.get(name) for name in MEASURES]
 
 
 def one_of(members: type[StrEnum], name: str) -> Enum:

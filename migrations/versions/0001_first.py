@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "0001"
 down_revision = None
@@ -12,6 +12,7 @@ branch_labels = None
 depends_on = None
 
 JSON = sa.JSON().with_variant(JSONB(), "postgresql")
+FIGURES = sa.JSON().with_variant(ARRAY(sa.REAL()), "postgresql")
 
 
 def upgrade() -> None:
@@ -362,7 +363,7 @@ def upgrade() -> None:
         sa.Column("device_seconds", sa.Float(), nullable=True),
         sa.Column("cost", sa.Float(), nullable=True),
         sa.Column("engine", sa.Text(), nullable=True),
-        sa.Column("measures", JSON, nullable=True),
+        sa.Column("measures", FIGURES, nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("worker_id", sa.Uuid(), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=False),
