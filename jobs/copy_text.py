@@ -55,8 +55,14 @@ def _text_of(column: Column[Any]) -> Callable[[Any], str]:
         case Uuid():
             return lambda value: str(value.hex)
         case Figures():
-            return lambda value: f"{{{','.join('NULL' if each is None else str(each) for each in Figures.ordered(value))}}}"
+            return lambda value: (
+                f"{{{','.join('NULL' if each is None else str(each) for each in Figures.ordered(value))}}}"
+            )
         case JSON():
             return lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)
         case _:
             return str  # of numbers, and of booleans, whose names Postgres reads
+
+
+def _element(value: float | None) -> str:
+    return "NULL" if value is None else str(value)

@@ -88,7 +88,7 @@ def test_no_request_gets_an_answer_that_is_not_described(postgres_url: str, shel
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
     assert tested.returncode == 0, tested.stdout[-10_000:] + tested.stderr
