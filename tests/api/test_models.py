@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def test_models_are_listed_with_their_whole_cards(api: httpx.Client) -> None:
     models = api.get("/v1/models").json()["data"]
-    assert [model["name"] for model in models] == ["identity", "reinhard"]
+    assert [model["name"] for model in models] == ["identity", "reinhard", "still"]
     assert models[1]["needs_style"] is True
     assert models[1]["parameters"]["strength"]["maximum"] == 1
     assert api.get("/v1/models/reinhard").json() == models[1]
