@@ -39,7 +39,7 @@ from worker.settings import WorkerSettings
 Figures = dict[str, Any]
 
 SLOW, FAST = "slow", "fast"
-STAGES = ("read", "decode", "model", "encode", "write")
+STAGES = ("read", "decode", "model", "measure", "encode", "write")
 UNCHANGED = {"model": "unchanged"}
 GRADED = {"model": "reference-grade", "style": STYLE}
 
@@ -166,7 +166,7 @@ def compare(run: Run, core_count: int) -> Figures:
     limit_stage, limit_rate = limit(run.alone, core_count)
     slowest = min(STAGES, key=lambda stage: run.alone[stage]["per_second"])
     graded_cpu_ms = sum(
-        run.alone[stage]["cpu_ms"] for stage in ("read", "decode", "reference-grade", "encode", "write")
+        run.alone[stage]["cpu_ms"] for stage in ("read", "decode", "reference-grade", "measure", "encode", "write")
     )
     figures: Figures = {
         "r_slow": run.ours[SLOW].per_second / run.alone[SLOW]["per_second"],

@@ -59,6 +59,7 @@ def main(count: int, servers: Sequence[int]) -> None:
     acts: Acts = {
         "read": (stages.read, settings.read_threads),
         "decode": (stages.decode, settings.codec_threads or cores()),
+        "measure": (stages.measure, settings.codec_threads or cores()),
         "encode": (stages.encode, settings.codec_threads or cores()),
         "write": (stages.write, settings.write_threads),
     }
