@@ -50,7 +50,11 @@ def run(config: RunConfig, folder: Path, *, watcher: Watcher, command: str) -> C
     trained = train(config, photos, start, folder, device, watcher=watcher)
     if trained is None:
         return None
-    shown = f"{device.type}, {config.threads} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    shown = (
+        f"{device.type}, {config.threads} thread{'s' * (config.threads != 1)}"
+        if device.type == "cpu"
+        else torch.cuda.get_device_name(device)
+    )
     return write_trained(folder, trained, config, photos, start, name=config.name, command=command, device=shown)
 
 
