@@ -258,7 +258,7 @@ def test_a_share_of_the_weights_becomes_zero_and_the_file_smaller(folder: Path, 
     sizes = [(out / "weights.safetensors").stat().st_size for out in (straight, tmp_path / "small")]
     assert sizes[1] < 0.5 * sizes[0]
     stored = load_file(tmp_path / "small" / "weights.safetensors")
-    assert len(stored["to_grade.0.weight:values"]) == 0.25 * 160 * 3 * SMALL["code"]
+    assert len(stored["to_grade.0.weight:values"]) == 0.25 * 256 * (3 * SMALL["code"] + 1)
 
 
 @pytest.mark.parametrize("more", [{"precision": "bfloat16"}, {"augment": True}])
@@ -270,7 +270,7 @@ def test_mixed_precision_and_augmentation_change_the_losses_but_not_that_they_re
     train(config(folder, iterations=8, **more), tmp_path / "again")
     assert curve(tmp_path / "run") == curve(tmp_path / "again")
     assert curve(tmp_path / "run")[0]["loss"] != curve(straight)[0]["loss"]
-    assert curve(tmp_path / "run")[0]["loss"] == pytest.approx(curve(straight)[0]["loss"], rel=0.5)
+    assert curve(tmp_path / "run")[0]["loss"] == pytest.approx(curve(straight)[0]["loss"], abs=0.4)
 
 
 def test_photos_may_lie_in_a_bucket(folder: Path, moto_place: Place, straight: Path, tmp_path: Path) -> None:
