@@ -188,9 +188,12 @@ def bench(database: Database, tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def patient(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A bench whose batches are full, however slowly pictures come: a job of `SIZE` fills them without rest."""
-    monkeypatch.setattr("worker.stream.HUNGRY_SECONDS", 60)
-    monkeypatch.setattr("worker.stream.LONGEST_SECONDS", 60)
+    """A bench whose batches are full, however slowly pictures come.
+
+    What is left over, because the size changed while a batch was being filled, still comes before a run is given up.
+    """
+    monkeypatch.setattr("worker.stream.HUNGRY_SECONDS", 10)
+    monkeypatch.setattr("worker.stream.LONGEST_SECONDS", 10)
     return Bench(database, tmp_path)
 
 
