@@ -62,7 +62,3 @@ def _text_of(column: Column[Any]) -> Callable[[Any], str]:
             return lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)
         case _:
             return str  # of numbers, and of booleans, whose names Postgres reads
-
-
-def _element(value: float | None) -> str:
-    return "NULL" if value is None else str(value)
