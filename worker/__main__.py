@@ -18,6 +18,7 @@ from jobs.doorbell import celery_app
 from jobs.logs import configure
 from worker.fitness import EXIT_UNFIT, Unfit, check
 from worker.lifecycle import WorkerProcess
+from worker.priority import give_way
 from worker.settings import WorkerSettings
 from worker.stopping import SIGNALS, Stopping
 from worker.tasks import register
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNFIT
     configure(settings.log_format)
+    give_way()  # before there are threads: each has a niceness of its own
     for number in SIGNALS:
         signal.signal(number, lambda *_: end_process(0))  # nothing has been claimed yet
     try:
