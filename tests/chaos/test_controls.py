@@ -25,7 +25,7 @@ pytestmark = pytest.mark.chaos
 CLIENTS = 8
 ITEMS = 256
 MOST_JOBS = DOSE(5, 200)
-ALLOWED = {200, 202, 404, 409, 412}
+ALLOWED = {200, 202, 404, 409, 412, 422}
 ACTS = {"pause": 4, "resume": 4, "change": 4, "look": 4, "cancel": 1, "drain": 1, "retry": 3}
 OLD_STATES = ["succeeded", "failed", "cancelled"]
 
@@ -153,14 +153,21 @@ def check_history(ground: Ground, job: dict[str, Any], heard: list[list[Told]]) 
     assert at[-1][0] is JobState.ENDED
     assert job["version"] == len(at), "something changed and nobody told of it"
     for told in heard:
-        check_what_one_heard(at, told)
+        check_what_one_heard(at, job["counts"], told)
     for one in itertools.chain.from_iterable(heard):
         if one.act == "cancel" and one.status == 202:
             assert one.body["counts"]["succeeded"] == job["counts"]["succeeded"], "recorded after the answer"
 
 
-def check_what_one_heard(at: list[tuple[JobState, int]], heard: list[Told]) -> None:
-    """What one client is told never goes back, lies on the history, and is what was asked for."""
+def check_what_one_heard(at: list[tuple[JobState, int]], counts: dict[str, int], heard: list[Told]) -> None:
+    """What one client is told never goes back, lies on the history, and is what was asked for.
+
+    Args:
+        at: state and priority of the job at each version.
+        counts: its items by state at its end.
+        heard: what the client was told.
+
+    """
     accepted = [told for told in heard if told.status in {200, 202}]
     for before, after in itertools.pairwise(accepted):
         assert after.body["version"] >= before.body["version"]
@@ -177,6 +184,9 @@ def check_what_one_heard(at: list[tuple[JobState, int]], heard: list[Told]) -> N
             assert state in {"cancelling", "finishing", "ended"}
             assert (state == "cancelling") == (told.status == 202)
     for told in heard:
+        if told.status == 422:
+            assert (told.act, told.body["code"]) == ("retry", "nothing_to_retry")
+            assert not any(counts[state] for state in OLD_STATES), "there was something to retry"
         if told.status == 412:
             assert told.body["code"] == "stale"
             assert f"version {told.condition} " not in told.body["detail"], "a condition that held was refused"
