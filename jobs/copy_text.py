@@ -16,6 +16,7 @@ from jobs.records import Figures, UtcDateTime
 
 NULL = "\\N"
 SPECIAL = re.compile(r"[\\\t\n\r]")
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -59,6 +60,6 @@ def _text_of(column: Column[Any]) -> Callable[[Any], str]:
                 f"{{{','.join('NULL' if each is None else str(each) for each in Figures.ordered(value))}}}"
             )
         case JSON():
-            return lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)
+            return lambda value: ENCODER.encode(value).translate(ESCAPES)
         case _:
             return str  # of numbers, and of booleans, whose names Postgres reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,10 +32,15 @@ class Measure:
         """Return where the bins begin, and where the last one ends."""
         return [round(self.shown_from + number * self.bin_width, 6) for number in range(BINS + 1)]
 
-    def bin_of(self, value: float) -> int:
-        """Return the number of a value's bin; a bin's lower edge belongs to it."""
+    def counts_by_bin(self, values: Sequence[float]) -> Counter[int]:
+        """Return how many of some values lie in each bin with any; a bin's lower edge belongs to it."""
+        start, width = self.shown_from, self.bin_width
         # What is added is less than any figure's last digit: an edge must not fall below itself by rounding.
-        return min(max(int((value - self.shown_from) / self.bin_width + 1e-9), 0), BINS - 1)
+        numbers = Counter([int((value - start) / width + 1e-9) for value in values])
+        counts: Counter[int] = Counter()
+        for number, count in numbers.items():
+            counts[min(max(number, 0), BINS - 1)] += count
+        return counts
 
 
 # Rows keep figures in this order: what is new goes to the end, and what is given up leaves its place behind.

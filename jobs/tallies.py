@@ -30,15 +30,12 @@ class Distribution:
     counts: Sequence[int]  # by bin; the outermost also have what lies beyond them
 
 
-def count_in(tally: Tally, measures: Measures) -> None:
-    """Put the figures of one more item into a tally."""
-    for name, value in measures.items():
-        # Keys of JSON objects are text.
-        _add(
-            tally,
-            name,
-            {"count": 1, "minimum": value, "maximum": value, "bins": {str(MEASURES[name].bin_of(value)): 1}},
-        )
+def count_in(tally: Tally, items: Sequence[Measures]) -> None:
+    """Put the figures of more items into a tally. What this version does not know is left out."""
+    for name, measure in MEASURES.items():
+        values = [measures[name] for measures in items if name in measures]
+        if values:
+            _add(tally, name, _counted(measure, values))
 
 
 def added(tallies: Iterable[Tally]) -> Tally:
@@ -53,6 +50,16 @@ def added(tallies: Iterable[Tally]) -> Tally:
 def distributions(tally: Tally) -> dict[str, Distribution]:
     """Read a tally, measures in the order of `MEASURES`. What this version does not know is left out."""
     return {name: _distribution(measure, tally[name]) for name, measure in MEASURES.items() if name in tally}
+
+
+def _counted(measure: Measure, values: Sequence[float]) -> dict[str, Any]:
+    # Keys of JSON objects are text.
+    return {
+        "count": len(values),
+        "minimum": min(values),
+        "maximum": max(values),
+        "bins": {str(number): count for number, count in measure.counts_by_bin(values).items()},
+    }
 
 
 def _add(tally: Tally, name: str, part: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from jobs.database import AWAY, Database
 from jobs.engines import Facts, record_engines
 from jobs.leases import FailedTry, ItemResult, Lease, Settlement
 from jobs.maintenance import start_finishing
+from jobs.measures import Measures
 from jobs.states import ItemState
 from jobs.tallies import Tally, count_in
 from worker.held import HeldLease, HeldLeases
@@ -43,6 +44,7 @@ class _Account:
     tries: list[FailedTry] = field(default_factory=list)
     in_doubt: bool = False  # the last transaction failed, perhaps after its commit
     tally: Tally = field(default_factory=dict)  # of the measures of all that has settled of the shard, now and before
+    uncounted: list[Measures] = field(default_factory=list)  # those that are not in the tally yet
 
     @property
     def told(self) -> bool:
@@ -54,8 +56,10 @@ class _Account:
         """Whether an item has failed for good."""
         return any(result.state is ItemState.FAILED for result in self.results)
 
-    @property
     def settlement(self) -> Settlement:
+        """Return what is to be recorded, all of it counted."""
+        count_in(self.tally, self.uncounted)
+        self.uncounted.clear()
         return Settlement(
             lease=self.held.lease, results=self.results, failed_tries=self.tries, tally=self.tally or None
         )
@@ -64,7 +68,7 @@ class _Account:
         """Note a result that is to be recorded."""
         self.results.append(result)
         if result.measures is not None:
-            count_in(self.tally, result.measures)
+            self.uncounted.append(result.measures)
 
     def clear(self) -> None:
         """Forget what has been recorded, or never will be."""
@@ -240,7 +244,7 @@ class Settler(Vital):
                 if account.in_doubt:
                     account.results = leases.unrecorded(session, account.held.lease, account.results)
                 account.in_doubt = True
-            ended = leases.settle(session, [account.settlement for account in alive])
+            ended = leases.settle(session, [account.settlement() for account in alive])
             for account in alive:
                 if not (account.open or ended.get(account.held.lease, True)):
                     account.held.give_back(session, account.held.lease)

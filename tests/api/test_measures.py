@@ -27,7 +27,7 @@ def settle_measured(database: Database, lease: Lease, tally: Tally, figures: dic
     """Settle items with these figures, as a worker does: the tally has all that was settled of the shard in it."""
     results = []
     for item_no, measures in figures.items():
-        count_in(tally, measures)
+        count_in(tally, [measures])
         results.append(ItemResult(item_no=item_no, state=ItemState.SUCCEEDED, measures=measures))
     with database.transaction() as session:
         assert lease in settle(session, [Settlement(lease=lease, results=results, tally=tally)])

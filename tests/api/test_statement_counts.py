@@ -211,7 +211,7 @@ def test_looking_at_measures_costs_the_same_for_one_shard_and_for_a_thousand(
         with database.transaction() as session:
             job = make_job(session, state=JobState.RUNNING, items=items, shard_size=1)
             tally: Tally = {}
-            count_in(tally, {"structure": 0.9})
+            count_in(tally, [{"structure": 0.9}])
             session.execute(update(ShardRecord).where(ShardRecord.job_id == job.id).values(measures=tally))
         costs.append(cost(recorder, lambda job=job: api.get(f"/v1/jobs/{job.id}/measures")))
     assert costs[0] == costs[1] <= 2 + WHO

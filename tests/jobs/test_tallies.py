@@ -15,7 +15,7 @@ from jobs.tallies import Tally, added, count_in, distributions
 def tally_of(values: list[float], name: str = "structure") -> Tally:
     tally: Tally = {}
     for value in values:
-        count_in(tally, {name: value})
+        count_in(tally, [{name: value}])
     return tally
 
 
@@ -41,9 +41,20 @@ def test_tallies_of_parts_add_up_to_that_of_all_also_as_json() -> None:
 @pytest.mark.parametrize("name", MEASURES)
 def test_each_edge_begins_its_own_bin_and_what_lies_beyond_counts_to_the_outermost(name: str) -> None:
     measure = MEASURES[name]
-    assert [measure.bin_of(edge) for edge in measure.edges()[:-1]] == list(range(BINS))
-    assert measure.bin_of(measure.shown_from - 5) == 0
-    assert measure.bin_of(measure.shown_to) == measure.bin_of(measure.shown_to + 1e6) == BINS - 1
+    assert measure.counts_by_bin(measure.edges()[:-1]) == dict.fromkeys(range(BINS), 1)
+    beyond = measure.shown_from - 5, measure.shown_to, measure.shown_to + 1e6
+    assert measure.counts_by_bin(beyond) == {0: 1, BINS - 1: 2}
+
+
+def test_items_counted_together_are_as_items_counted_one_by_one() -> None:
+    items = [{"structure": 0.91, "ssim": 0.8}, {"structure": 0.97}, {"ssim": 0.2, "structure": 0.97}, {}]
+    together: Tally = {}
+    apart: Tally = {}
+    count_in(together, items)
+    for item in items:
+        count_in(apart, [item])
+    assert together == apart
+    assert (together["structure"]["count"], together["ssim"]["count"]) == (3, 2)
 
 
 def test_equal_figures_are_their_own_percentiles() -> None:

@@ -105,7 +105,7 @@ def test_gates_go_with_the_recipe_and_measures_are_shown(running_api: RunningApi
     }
     tally: Tally = {}
     for value in (0.9, 0.98, 0.98):
-        count_in(tally, {"structure": value})
+        count_in(tally, [{"structure": value}])
     with running_api.database.transaction() as session:
         measured = make_job(session, items=3, state=JobState.RUNNING)
         session.execute(update(ShardRecord).where(ShardRecord.job_id == measured.id).values(measures=tally))
