@@ -68,7 +68,7 @@ def _cancel_some(session: Session, job: JobRecord) -> int:
     )
     sums.add(
         session,
-        [sums.Added(job_id=job.id, part=sums.OF_THE_SERVICE, counts={ItemState.CANCELLED: cancelled})],
+        [sums.Added(job_id=job.id, stripe=sums.OF_THE_SERVICE, counts={ItemState.CANCELLED: cancelled})],
     )
     return len(shards)
 

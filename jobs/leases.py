@@ -156,7 +156,7 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> dict[Lease, b
         state, moment = settled
         ended[lease] = state is ShardState.ENDED
         results += [_result_row(lease, result, moment) for result in settlement.results]
-        recorded[lease.job_id, sums.part_of(lease.worker_id)] += settlement.results
+        recorded[lease.job_id, sums.stripe_of(lease.worker_id)] += settlement.results
         tries += [_error_row(lease, failed, moment) for failed in settlement.failed_tries]
     append(session, ResultRecord, results)
     append(session, ItemErrorRecord, tries)
@@ -260,12 +260,12 @@ def _parameters(settlement: Settlement) -> dict[str, Any]:
     }
 
 
-def _added(job_id: uuid.UUID, part: int, results: Sequence[ItemResult]) -> sums.Added:
+def _added(job_id: uuid.UUID, stripe: int, results: Sequence[ItemResult]) -> sums.Added:
     on_device = [result for result in results if result.device_seconds is not None]
     costs = [result.cost for result in on_device if result.cost is not None]
     return sums.Added(
         job_id=job_id,
-        part=part,
+        stripe=stripe,
         counts=Counter(result.state for result in results),
         device_item_count=len(on_device),
         device_seconds=sum(result.device_seconds or 0.0 for result in on_device),

@@ -45,7 +45,7 @@ def quarantine(session: Session, job_id: uuid.UUID, shard_no: int) -> bool:
     shard.worker_id = shard.lease_expires_at = None
     shard.lease_token += 1
     session.flush()
-    sums.add(session, [sums.Added(job_id=job_id, part=sums.OF_THE_SERVICE, counts={ItemState.FAILED: failed})])
+    sums.add(session, [sums.Added(job_id=job_id, stripe=sums.OF_THE_SERVICE, counts={ItemState.FAILED: failed})])
     return False
 
 

@@ -55,7 +55,7 @@ TABLES: tuple[tuple[type, InstrumentedAttribute[int]], ...] = (
     (ItemRecord, ItemRecord.item_no),
     (ResultPartRecord, ResultPartRecord.shard_no),
     (ShardRecord, ShardRecord.shard_no),
-    (SumRecord, SumRecord.part),
+    (SumRecord, SumRecord.stripe),
     (BadRowRecord, BadRowRecord.row_no),
     (EventRecord, EventRecord.id),  # with their messages to webhooks
 )

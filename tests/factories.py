@@ -170,7 +170,7 @@ def make_shard(
     session.flush()
     counts = {state: columns[f"{state.value}_count"] for state in SETTLED if f"{state.value}_count" in columns}
     if counts:
-        sums.add(session, [sums.Added(job_id=job.id, part=sums.OF_THE_SERVICE, counts=counts)])
+        sums.add(session, [sums.Added(job_id=job.id, stripe=sums.OF_THE_SERVICE, counts=counts)])
     return shard
 
 
@@ -193,7 +193,7 @@ def make_results(
         if settled_count(shard) == shard.item_count:
             shard.state, shard.worker_id, shard.lease_expires_at = ShardState.ENDED, None, None
     session.flush()
-    added = sums.Added(job_id=job.id, part=sums.OF_THE_SERVICE, counts={state: len(settled)})
+    added = sums.Added(job_id=job.id, stripe=sums.OF_THE_SERVICE, counts={state: len(settled)})
     sums.add(session, [added])
 
 

@@ -100,13 +100,13 @@ class ShardRecord(Record):
 
 
 class SumRecord(Record):
-    """One of several parts of what became of a job's items so far: see `jobs.sums`."""
+    """One of several stripes of what became of a job's items so far: see `jobs.sums`."""
 
     __tablename__ = "sums"
 
     job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     """No foreign key: its check waits for whoever holds the job's row, and that one may wait for who settles."""
-    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stripe: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     succeeded_count: Mapped[int]
     reused_count: Mapped[int]
     rejected_count: Mapped[int]

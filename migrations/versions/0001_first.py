@@ -284,7 +284,7 @@ def upgrade() -> None:
     op.create_table(
         "sums",
         sa.Column("job_id", sa.Uuid(), nullable=False),
-        sa.Column("part", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("stripe", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("succeeded_count", sa.Integer(), nullable=False),
         sa.Column("reused_count", sa.Integer(), nullable=False),
         sa.Column("rejected_count", sa.Integer(), nullable=False),
@@ -293,7 +293,7 @@ def upgrade() -> None:
         sa.Column("device_item_count", sa.Integer(), nullable=False),
         sa.Column("device_seconds", sa.Float(), nullable=False),
         sa.Column("cost", sa.Float(), nullable=True),
-        sa.PrimaryKeyConstraint("job_id", "part", name=op.f("pk_sums")),
+        sa.PrimaryKeyConstraint("job_id", "stripe", name=op.f("pk_sums")),
         postgresql_with={"fillfactor": 50},
     )
 

@@ -105,8 +105,8 @@ def spend(database: Database, job: JobRecord, *shards: tuple[float, float | None
     with database.transaction() as session:
         make_results(session, job, range(4 * len(shards)))
         added = [
-            sums.Added(job_id=job.id, part=part, counts={}, device_item_count=4, device_seconds=seconds, cost=cost)
-            for part, (seconds, cost) in enumerate(shards)
+            sums.Added(job_id=job.id, stripe=stripe, counts={}, device_item_count=4, device_seconds=seconds, cost=cost)
+            for stripe, (seconds, cost) in enumerate(shards)
         ]
         sums.add(session, added)
 
