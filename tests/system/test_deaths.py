@@ -1,4 +1,4 @@
-"""What dies in the middle of a job, and what becomes of the job."""
+"""What dies in the middle of a job, and what becomes of the job. `tests/chaos` has each on both databases."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(system: System)
     check_every_output(system, job_id)
 
 
-def test_a_broker_that_dies_and_comes_back_empty_costs_no_item(system: System) -> None:
-    system.start_worker(**SLOWLY)
-    job_id = enqueue_200(system)
-    system.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
-    system.broker.kill()
-    system.broker.start()
-    job = system.api.wait_until_ended(job_id)
+def test_a_broker_that_dies_and_comes_back_empty_costs_no_item(embedded: System) -> None:
+    embedded.start_worker(**SLOWLY)
+    job_id = enqueue_200(embedded)
+    embedded.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
+    embedded.broker.kill()
+    embedded.broker.start()
+    job = embedded.api.wait_until_ended(job_id)
     assert job["outcome"] == "succeeded", job
-    check_every_output(system, job_id)
+    check_every_output(embedded, job_id)
 
 
 def test_a_job_needs_no_broker_at_all(embedded: System) -> None:
@@ -75,34 +75,34 @@ def test_a_job_needs_no_broker_at_all(embedded: System) -> None:
     assert job["counts"]["succeeded"] == 10
 
 
-def test_a_worker_asked_to_stop_settles_gives_back_and_burns_no_attempt(system: System) -> None:
-    worker = system.start_worker(RESTYLE_LEASE_SECONDS="60", **SLOWLY)
-    job_id = enqueue_200(system)
-    system.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
+def test_a_worker_asked_to_stop_settles_gives_back_and_burns_no_attempt(grown: System) -> None:
+    worker = grown.start_worker(RESTYLE_LEASE_SECONDS="60", **SLOWLY)
+    job_id = enqueue_200(grown)
+    grown.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
     worker.stop()
     assert '"settled": true' in worker.log()
-    stopped = system.api.job(job_id)["counts"]["succeeded"]
+    stopped = grown.api.job(job_id)["counts"]["succeeded"]
     assert stopped < ITEMS, "the worker was too quick to be stopped in the middle"
     # With leases of a minute, the next worker can only go on because they were given back.
-    system.start_worker(RESTYLE_LEASE_SECONDS="60")
-    job = system.api.wait_until_ended(job_id)
+    grown.start_worker(RESTYLE_LEASE_SECONDS="60")
+    job = grown.api.wait_until_ended(job_id)
     assert job["outcome"] == "succeeded"
-    assert {item["attempt"] for item in system.api.items(job_id)} == {1}
-    check_every_output(system, job_id)
+    assert {item["attempt"] for item in grown.api.items(job_id)} == {1}
+    check_every_output(grown, job_id)
 
 
-def test_a_worker_that_sleeps_through_its_lease_records_nothing_afterwards(system: System) -> None:
-    zombie = system.start_worker(**SLOWLY)
-    job_id = enqueue_200(system)
-    system.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
+def test_a_worker_that_sleeps_through_its_lease_records_nothing_afterwards(grown: System) -> None:
+    zombie = grown.start_worker(**SLOWLY)
+    job_id = enqueue_200(grown)
+    grown.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < ITEMS)
     zombie.send(signal.SIGSTOP)
-    system.start_worker()
-    job = system.api.wait_until_ended(job_id)
+    grown.start_worker()
+    job = grown.api.wait_until_ended(job_id)
     zombie.send(signal.SIGCONT)
     assert job["outcome"] == "succeeded", job
-    check_every_output(system, job_id)
+    check_every_output(grown, job_id)
     zombie.wait_for_log('"lease_lost"', '"results_refused"')
-    assert system.api.job(job_id)["counts"] == job["counts"]
+    assert grown.api.job(job_id)["counts"] == job["counts"]
 
 
 def test_a_killed_planner_is_followed_at_once_by_another_where_there_is_presence(grown: System) -> None:
