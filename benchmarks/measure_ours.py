@@ -20,7 +20,6 @@ from jobs.records import JobRecord, ResultRecord
 from tests.servers import Broker
 
 LOOK_SECONDS = 0.02
-IDLE_LOOKS = 500  # of a hundred, the 99th percentile would be the second longest
 LIMIT_SECONDS = 900.0
 WORKERS = 2
 COPY_BYTES = 1 << 20
@@ -59,10 +58,11 @@ class OursOnSqlite:
     worker_peak_mb: float
 
 
-def measure(count: int, pickups: int, folder: Path, work: Path, postgres: DurablePostgres) -> Ours:
+def measure(count: int, pickups: int, idle_looks: int, folder: Path, work: Path, postgres: DurablePostgres) -> Ours:
     """Plan a job of `count` items on Postgres, then drain it; compare with COPY of the rows that came of it.
 
-    Each by itself, as of the peers. Then send `pickups` small jobs, and as many when the broker is gone.
+    Each by itself, as of the peers. Then look at the job `idle_looks` times, and send `pickups` small jobs, and as many
+    when the broker is gone.
     """
     url = postgres.url(postgres.create_database())
     with Broker(folder) as broker, System(folder, url, broker, work, WORKERS, WORKER) as system:
@@ -72,7 +72,7 @@ def measure(count: int, pickups: int, folder: Path, work: Path, postgres: Durabl
         with session(url) as connection:
             wal = _number(connection, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn") - before
         plan_seconds, drain_seconds = _seconds(url, job_id)
-        idle = [_look(system, job_id)[1] for _ in range(IDLE_LOOKS)]
+        idle = [_look(system, job_id)[1] for _ in range(idle_looks)]
         peak = max(worker.peak_mb() for worker in system.workers)
         pickup = _pickup(system, pickups)
         broker.stop()

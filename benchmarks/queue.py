@@ -37,11 +37,20 @@ class Amounts:
     peer_items: int
     repeats: int
     pickups: int
+    idle_looks: int  # of a hundred, the 99th percentile would be the second longest
     every_setting: bool  # all ways to run a peer's workers, not the first one alone
 
 
-FULL = Amounts(items=1_000_000, sqlite_items=1_000_000, peer_items=20_000, repeats=3, pickups=30, every_setting=True)
-QUICK = Amounts(items=60_000, sqlite_items=0, peer_items=500, repeats=1, pickups=5, every_setting=False)
+FULL = Amounts(
+    items=1_000_000,
+    sqlite_items=1_000_000,
+    peer_items=20_000,
+    repeats=3,
+    pickups=30,
+    idle_looks=500,
+    every_setting=True,
+)
+QUICK = Amounts(items=60_000, sqlite_items=0, peer_items=500, repeats=1, pickups=5, idle_looks=100, every_setting=False)
 
 
 def run(amounts: Amounts, peers: Sequence[Peer]) -> Figures:
@@ -56,7 +65,9 @@ def run(amounts: Amounts, peers: Sequence[Peer]) -> Figures:
         work.mkdir()
         for number in range(amounts.repeats):
             _say(f"run {number + 1} of {amounts.repeats}: restyle, {amounts.items} items")
-            ours.append(measure_ours.measure(amounts.items, amounts.pickups, folder, work, postgres))
+            ours.append(
+                measure_ours.measure(amounts.items, amounts.pickups, amounts.idle_looks, folder, work, postgres)
+            )
             if amounts.sqlite_items:
                 _say(f"run {number + 1} of {amounts.repeats}: restyle on SQLite, {amounts.sqlite_items} items")
                 sqlite.append(measure_ours.measure_on_sqlite(amounts.sqlite_items, folder, work))

@@ -38,7 +38,9 @@ def test_the_queues_last_line_has_every_figure(
     monkeypatch.setattr(
         queue,
         "QUICK",
-        queue.Amounts(items=2000, sqlite_items=500, peer_items=1, repeats=1, pickups=1, every_setting=False),
+        queue.Amounts(
+            items=2000, sqlite_items=500, peer_items=1, repeats=1, pickups=1, idle_looks=2, every_setting=False
+        ),
     )
     assert queue.main(["--quick", "--peers", ""]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
