@@ -33,13 +33,13 @@ from benchmarks.stream_device import MILLISECONDS
 from benchmarks.stream_peers import STREAM_PEERS, StreamPeer
 from benchmarks.stream_pictures import File, drawn, large, of_folder
 from benchmarks.stream_place import CATALOGUE, LARGE, PEERS, Place, Streamed, StreamFailed
+from jobs.stages import STAGES
 from tests.servers import server_folder
 from worker.settings import WorkerSettings
 
 Figures = dict[str, Any]
 
 SLOW, FAST = "slow", "fast"
-STAGES = ("read", "decode", "model", "measure", "encode", "write")
 UNCHANGED = {"model": "unchanged"}
 GRADED = {"model": "reference-grade", "style": STYLE}
 

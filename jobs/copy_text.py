@@ -55,11 +55,13 @@ def _text_of(column: Column[Any]) -> Callable[[Any], str]:
             return lambda value: rf"\\x{value.hex()}"
         case Uuid():
             return lambda value: str(value.hex)
-        case Figures():
-            return lambda value: (
-                f"{{{','.join('NULL' if each is None else str(each) for each in Figures.ordered(value))}}}"
-            )
+        case Figures() as figures:
+            return lambda value: f"{{{','.join(map(_number, figures.ordered(value)))}}}"
         case JSON():
             return lambda value: ENCODER.encode(value).translate(ESCAPES)
         case _:
             return str  # of numbers, and of booleans, whose names Postgres reads
+
+
+def _number(value: float | None) -> str:
+    return "NULL" if value is None else str(value)

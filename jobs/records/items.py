@@ -19,7 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from jobs.measures import MEASURES
 from jobs.records.record import Figures, Json, Record, one_of
+from jobs.stages import STAGES
 from jobs.states import ItemState, ShardState
 
 
@@ -139,15 +141,15 @@ class ResultRecord(Record):
     width: Mapped[int | None]
     """Pixels, orientation applied."""
     height: Mapped[int | None]
-    milliseconds: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    """Per stage: read, decode, model, encode, write."""
+    milliseconds: Mapped[dict[str, float] | None] = mapped_column(Figures(STAGES))
+    """By stage, see `jobs.stages`."""
     device_seconds: Mapped[float | None] = mapped_column(Float)
     """Its share of the time for which its batches held the device; null where no device had it."""
     cost: Mapped[float | None] = mapped_column(Float)
     """Device-seconds at the price of that device; null where there are none, or the price is unknown."""
     engine: Mapped[str | None]
     """Digest of what computed it, see `EngineRecord`; null where no device had it. No foreign key, as with items."""
-    measures: Mapped[dict[str, float] | None] = mapped_column(Figures)
+    measures: Mapped[dict[str, float] | None] = mapped_column(Figures(MEASURES))
     """By name, see `jobs.measures`; null where there is no picture."""
     attempt: Mapped[int]
     worker_id: Mapped[uuid.UUID | None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -10,8 +11,6 @@ from sqlalchemy import JSON, REAL, BigInteger, DateTime, Dialect, Enum, Integer,
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
-
-from jobs.measures import MEASURES
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 RowNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER only
@@ -36,10 +35,17 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
 
 
 class Figures(TypeDecorator[dict[str, float]]):
-    """What was measured of a picture, by name: on Postgres 4 bytes a figure, as there is one row an item."""
+    """Figures by name, in a fixed order: on Postgres 4 bytes each, for there is one row an item.
+
+    What is new goes to the end of the order, and what is given up leaves its place behind.
+    """
 
     impl = JSON(none_as_null=True)
     cache_ok = True
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "postgresql":
@@ -53,12 +59,11 @@ class Figures(TypeDecorator[dict[str, float]]):
         if value is None:
             return None
         # As many digits as 4 bytes hold: the others would be noise.
-        return {name: float(f"{each:.6g}") for name, each in zip(MEASURES, value, strict=False) if each is not None}
+        return {name: float(f"{each:.6g}") for name, each in zip(self.names, value, strict=False) if each is not None}
 
-    @staticmethod
-    def ordered(value: dict[str, float]) -> list[float | None]:
-        """Return the figures in the order of `MEASURES`; None for what could not be measured."""
-        return [value.get(name) for name in MEASURES]
+    def ordered(self, value: Mapping[str, float]) -> list[float | None]:
+        """Return the figures in their order; None for those that are not there."""
+        return [value.get(name) for name in self.names]
 
 
 def one_of(members: type[StrEnum], name: str) -> Enum:

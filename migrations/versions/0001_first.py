@@ -359,7 +359,7 @@ def upgrade() -> None:
         sa.Column("bytes", sa.BigInteger(), nullable=True),
         sa.Column("width", sa.Integer(), nullable=True),
         sa.Column("height", sa.Integer(), nullable=True),
-        sa.Column("milliseconds", JSON, nullable=True),
+        sa.Column("milliseconds", FIGURES, nullable=True),
         sa.Column("device_seconds", sa.Float(), nullable=True),
         sa.Column("cost", sa.Float(), nullable=True),
         sa.Column("engine", sa.Text(), nullable=True),
