@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.networks.colour import srgb_to_lab
+from worker.networks.colour import delta_e_2000, srgb_to_lab
 from worker.networks.grade import THUMBNAIL_PX, GradeNetwork
 from worker.training.grade_examples import Examples, draw_examples
 from worker.training.grades import principal_grades
@@ -93,16 +93,17 @@ def _falling(tables: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def measure(network: GradeNetwork, examples: Examples) -> dict[str, float]:
-    """Return mean PSNR and mean ΔE (CIE 1976) against the true grade, of the network and of leaving all as it is."""
+    """Return mean PSNR and mean ΔE against the true grade, of the network and of leaving all as it is."""
     network.eval()
     content, style = network.encode(torch.cat((examples.content, examples.reference))).chunk(2)
     graded = network(content, style, examples.white_stays, examples.colours)[1].clamp(0, 1)
     figures = {}
     for name, found in (("held_out", graded), ("held_out_unchanged", examples.colours)):
         error = (found - examples.wanted).square().mean((1, 2)).clamp(min=1e-6)
-        delta = (srgb_to_lab(found) - srgb_to_lab(examples.wanted)).square().sum(-1).sqrt()
+        lab, wanted = srgb_to_lab(found), srgb_to_lab(examples.wanted)
         figures[f"{name}_psnr_db"] = float((-10 * error.log10()).mean())
-        figures[f"{name}_delta_e"] = float(delta.mean())
+        figures[f"{name}_delta_e"] = float((lab - wanted).square().sum(-1).sqrt().mean())
+        figures[f"{name}_delta_e2000"] = float(delta_e_2000(lab, wanted).mean())
     network.train()
     return figures
 

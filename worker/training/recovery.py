@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from jobs.cards import Card
-from worker.networks.colour import srgb_to_lab
+from worker.networks.colour import delta_e_2000, srgb_to_lab
 from worker.pipelines.base import Batch, Pipeline
 from worker.training.grades import Grades, apply_grades, random_grades
 
@@ -54,9 +54,13 @@ def psnr(found: Tensor, wanted: Tensor) -> float:
 
 
 def nearness(found: Tensor, wanted: Tensor) -> dict[str, float]:
-    """Return PSNR in dB, and the mean ΔE of CIE 1976 over every other column."""
+    """Return PSNR in dB, and the mean ΔE of CIE 1976 and of CIE 2000 over every other column."""
     a, b = (srgb_to_lab(picture[..., ::2].permute(1, 2, 0) / 255) for picture in (found, wanted))
-    return {"psnr_db": psnr(found, wanted), "delta_e": float((a - b).square().sum(-1).sqrt().mean())}
+    return {
+        "psnr_db": psnr(found, wanted),
+        "delta_e": float((a - b).square().sum(-1).sqrt().mean()),
+        "delta_e2000": float(delta_e_2000(a, b).mean()),
+    }
 
 
 def recover_grades(
