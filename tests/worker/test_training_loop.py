@@ -342,7 +342,7 @@ def test_a_model_is_measured_beside_the_photo_as_it_is(
 ) -> None:
     assert main(["evaluate", str(straight), "--photos", str(folder), "--pairs", "3"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert {"model_psnr_db", "model_same_delta_e", "unchanged_psnr_db"} <= figures.keys()
+    assert {"model_psnr_db", "model_same_delta_e", "model_delta_e2000", "unchanged_psnr_db"} <= figures.keys()
     assert figures["model_pictures_per_second_512px"] > 0
     assert main(["evaluate", "nobody", "--photos", str(folder)]) == 2
 

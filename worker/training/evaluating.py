@@ -15,10 +15,11 @@ from jobs.locations import Location
 from jobs.storage import Storages
 from worker.checkpoints import Checkpoint, build
 from worker.training.photos import find_photos, read_photos
-from worker.training.recovery import nearness, pictures_per_second, read_picture, recover_grades, restyle_with
+from worker.training.recovery import best_seconds, one_square, read_picture, recover_grades, restyle_with
 
 SPEED_PX = (512, 1024)
 SPEED_RUNS = 4
+SPEED_LIMIT_SECONDS = 30.0  # for each size, all models together
 
 
 def photos_to_measure_on(places: Sequence[Location], storages: Storages, count: int) -> list[Tensor]:
@@ -49,11 +50,13 @@ def evaluate(
     pipelines = {name: build(checkpoint, device) for name, checkpoint in models.items()}
     restyles = {name: restyle_with(pipeline, models[name].card) for name, pipeline in pipelines.items()}
     figures: dict[str, list[float]] = defaultdict(list)
-    for found in recover_grades(restyles, photos, pairs, nearness, wanted_strength=0.0 if own_look else 1.0):
+    for found in recover_grades(restyles, photos, pairs, wanted_strength=0.0 if own_look else 1.0):
         for key, value in found.items():
             figures[key].append(value)
     for side in SPEED_PX:
-        for name, pipeline in pipelines.items():
-            rate = pictures_per_second(pipeline, models[name].card, photos[0], side=side, runs=SPEED_RUNS)
-            figures[f"{name}_pictures_per_second_{side}px"] = [rate]
+        runs = [one_square(pipelines[name], models[name].card, photos[0], side, device) for name in models]
+        for name, seconds in zip(
+            models, best_seconds(runs, SPEED_RUNS, limit_seconds=SPEED_LIMIT_SECONDS), strict=True
+        ):
+            figures[f"{name}_pictures_per_second_{side}px"] = [1 / seconds]
     return {key: round(fmean(values), 3) for key, values in sorted(figures.items())}

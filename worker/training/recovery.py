@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,8 +26,6 @@ CONTENT_GRADE = 0.7  # strength of the grade that the content comes with; the wa
 
 Restyle = Callable[[Tensor, Tensor], Tensor]
 """Give a content picture the look of a reference: uint8 [3, h, w] and [3, h', w'] -> the content's shape."""
-Measure = Callable[[Tensor, Tensor], Mapping[str, float]]
-"""Compare what was found with what was wanted, both uint8 [3, h, w]."""
 
 
 def read_picture(content: bytes) -> Tensor:
@@ -63,28 +62,41 @@ def nearness(found: Tensor, wanted: Tensor) -> dict[str, float]:
     }
 
 
-def recover_grades(
-    models: Mapping[str, Restyle],
-    photos: Sequence[Tensor],
-    pairs: int,
-    measure: Measure,
-    *,
-    wanted_strength: float = 1.0,  # 0: the look that the photos have themselves
-) -> Iterator[dict[str, float]]:
-    """Yield the figures of each of so many pairs of photos: `<model>_<figure>`, and `<model>_same_<figure>` where the
-    reference is the answer itself, which asks little. Pairs share no photo while there are enough.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradePair:
+    """A photo and what it is to become, uint8 [3, h, w] each."""
+
+    content: Tensor  # the photo under a grade of its own
+    reference: Tensor  # another photo, under the grade that is wanted
+    answer: Tensor  # the photo under that grade
+
+
+def graded_pairs(photos: Sequence[Tensor], pairs: int, *, wanted_strength: float = 1.0) -> Iterator[GradePair]:
+    """Yield so many pairs of photos, always the same; they share no photo while there are enough."""
     generator = torch.Generator().manual_seed(11)
     for number in range(pairs):
         photo, other = (photos[place % len(photos)] for place in (2 * number, 2 * number + 1))
         own = random_grades(1, strength=CONTENT_GRADE, generator=generator)
         wanted = random_grades(1, strength=wanted_strength, generator=generator)
-        content, answer = graded(photo, own), graded(photo, wanted)
+        yield GradePair(content=graded(photo, own), reference=graded(other, wanted), answer=graded(photo, wanted))
+
+
+def recover_grades(
+    models: Mapping[str, Restyle],
+    photos: Sequence[Tensor],
+    pairs: int,
+    *,
+    wanted_strength: float = 1.0,  # 0: the look that the photos have themselves
+) -> Iterator[dict[str, float]]:
+    """Yield how near models come to the answer, for each of so many pairs of photos: `<model>_<figure>`, and
+    `<model>_same_<figure>` where the reference is the answer itself, which asks little.
+    """
+    for pair in graded_pairs(photos, pairs, wanted_strength=wanted_strength):
         yield {
             f"{name}_{protocol}{figure}": value
             for name, restyle in models.items()
-            for protocol, reference in (("", graded(other, wanted)), ("same_", answer))
-            for figure, value in measure(restyle(content, reference), answer).items()
+            for protocol, reference in (("", pair.reference), ("same_", pair.answer))
+            for figure, value in nearness(restyle(pair.content, reference), pair.answer).items()
         }
 
 
@@ -100,17 +112,41 @@ def restyle_with(pipeline: Pipeline, card: Card) -> Restyle:
     return restyle
 
 
-def pictures_per_second(pipeline: Pipeline, card: Card, photo: Tensor, *, side: int, runs: int) -> float:
-    """Return the rate for one square picture at a time, style known, nothing read or written: the best of the runs."""
-    large = F.interpolate(photo[None].float(), (side, side), mode="bicubic").clamp(0, 255).to(torch.uint8)
-    batch, style, parameters = (
-        Batch(images=large, sizes=[(side, side)]),
-        pipeline.encode_style([photo]),
-        card.complete({}),
-    )
-    seconds = []
-    for _ in range(runs + 1):  # the first one warms up
-        began = time.perf_counter()
-        pipeline.run(batch, style, parameters)
-        seconds.append(time.perf_counter() - began)
-    return 1 / min(seconds[1:])
+def one_square(pipeline: Pipeline, card: Card, photo: Tensor, side: int, device: torch.device) -> Callable[[], Tensor]:
+    """Return what restyles one square picture, made from a photo, on the pipeline's device: style known, nothing read
+    or written.
+    """
+    large = square(photo, side).to(device)
+    batch = Batch(images=large[None], sizes=[(side, side)])
+    style, parameters = pipeline.encode_style([photo.to(device)]), card.complete({})
+
+    def run() -> Tensor:
+        found = pipeline.run(batch, style, parameters)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return found
+
+    return run
+
+
+def square(photo: Tensor, side: int) -> Tensor:
+    """Scale a photo to a square: uint8 [3, h, w] -> uint8 [3, side, side]."""
+    return F.interpolate(photo[None].float(), (side, side), mode="bicubic")[0].clamp(0, 255).to(torch.uint8)
+
+
+def best_seconds(runs: Sequence[Callable[[], object]], count: int, *, limit_seconds: float) -> list[float]:
+    """Return what each of these takes at its best of so many times, in turn; fewer, but one, where time is up.
+
+    A first round, which is not counted, warms up.
+    """
+    best = [float("inf")] * len(runs)
+    started = time.perf_counter()
+    for number in range(count + 1):
+        for place, run in enumerate(runs):
+            began = time.perf_counter()
+            run()
+            if number:
+                best[place] = min(best[place], time.perf_counter() - began)
+        if number and time.perf_counter() - started > limit_seconds:
+            break
+    return best
