@@ -28,6 +28,10 @@ class Parameter(BaseModel):
     default: float | int | bool
     minimum: float | None = None
     maximum: float | None = None
+    local: bool = False  # whether it tells one place of a picture from another, which no colour table can
+    # Whether the model had recipes before it had this: it is left out of those that give it its default, so that they
+    # are written and identified as before.
+    later: bool = False
 
     def remedy(self) -> str:
         """Say what this parameter accepts."""
@@ -68,7 +72,7 @@ class Card(BaseModel):
     limits: list[str] = []
 
     def complete(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the parameters with defaults filled in.
+        """Return the parameters with defaults filled in; one that came later is there only where it is not the default.
 
         Raises:
             InvalidRequest: a name that the model does not have, or a value that it does not accept.
@@ -87,7 +91,12 @@ class Card(BaseModel):
         ]
         if problems:
             raise InvalidRequest(*problems)
-        return {name: given.get(name, parameter.default) for name, parameter in self.parameters.items()}
+        values = {name: given.get(name, parameter.default) for name, parameter in self.parameters.items()}
+        return {
+            name: value
+            for name, value in values.items()
+            if not (self.parameters[name].later and value == self.parameters[name].default)
+        }
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,10 @@ def _check_format(recipe: Recipe, card: Card) -> None:
     if not card.tables:
         remedy = f"choose a picture format: what {card.name} does to a picture is no colour table"
         raise _refusal("recipe.format", recipe.format, remedy, code="no_table")
+    for name, value in recipe.parameters.items():
+        if value and name in card.parameters and card.parameters[name].local:
+            remedy = "leave it out: a colour table does the same at every place of a picture"
+            raise _refusal(f"recipe.parameters.{name}", value, remedy, code="no_table")
     if recipe.background is not None:
         remedy = "leave it out: a colour table knows no background"
         raise _refusal("recipe.background.type", recipe.background.type, remedy, code="background_not_taken")

@@ -80,14 +80,22 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="package")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
-    """Three models: `reinhard` needs a style, `identity` takes none, `still` has no parameters either."""
+    """Three models: `reinhard` needs a style, `identity` takes none, `still` has no strength either, but a parameter
+    that no colour table can hold."""
     cards = tmp_path_factory.mktemp("cards")
     for name, needs_style in (("reinhard", True), ("identity", False)):
         (cards / name).mkdir()
         card = CARD | {"name": name, "architecture": name, "needs_style": needs_style}
         (cards / name / "model.json").write_text(json.dumps(card))
     (cards / "still").mkdir()
-    still = CARD | {"name": "still", "architecture": "identity", "needs_style": False, "parameters": {}}
+    glow = {"type": "number", "description": "In places.", "default": 0, "minimum": 0, "maximum": 1, "local": True}
+    still = CARD | {
+        "name": "still",
+        "architecture": "identity",
+        "needs_style": False,
+        "tables": True,
+        "parameters": {"glow": glow},
+    }
     (cards / "still" / "model.json").write_text(json.dumps(still))
     return CardShelf(cards)
 

@@ -64,6 +64,12 @@ CASES: dict[str, tuple[str, Any, str, str]] = {
         "recipe.background.type",
         "background_not_taken",
     ),
+    "table with what differs from place to place": (
+        "recipe",
+        {"model": "still", "format": "cube", "parameters": {"glow": 0.5}},
+        "recipe.parameters.glow",
+        "no_table",
+    ),
     "table of a model that makes none": ("recipe.format", "cube", "recipe.format", "no_table"),
     "foreign backdrop": (
         "recipe.background",

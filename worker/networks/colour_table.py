@@ -7,6 +7,8 @@ interpolated trilinearly. Tables are not clamped: the picture that they are appl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -86,25 +88,53 @@ def apply_table(picture: Tensor, table: Tensor) -> Tensor:
     """
     atlas = _atlas(table * 255)
     result = torch.empty(picture.shape, dtype=torch.uint8, device=picture.device)
-    rows = max(1, _PIXELS_AT_ONCE // picture.shape[2])
-    for top in range(0, picture.shape[1], rows):
-        places = _places(picture[:, top : top + rows], table.shape[1])
-        # Rows go in as a batch: that is what torch spreads over threads.
-        pages = atlas.expand(len(places), -1, -1, -1)
-        found = F.grid_sample(pages, places[:, None], mode="bilinear", padding_mode="border", align_corners=True)
-        result[:, top : top + rows] = found[:, :, 0].add_(0.5).clamp_(0, 255).transpose(0, 1)  # the cast rounds down
+    for top, bottom in _strips(picture):
+        found = _looked_up(atlas, _places(picture[:, top:bottom], table.shape[1]))
+        result[:, top:bottom] = _rounded(found)
     return result
 
 
+def apply_between(picture: Tensor, first: Tensor, second: Tensor, shares: Callable[[int, int], Tensor]) -> Tensor:
+    """Map a picture, uint8 [3, h, w], through two tables, and mix what they say at each place.
+
+    shares: from the first row and the row after the last one to how much of the second table each place has, [rows, w].
+    """
+    atlas = _atlas(torch.cat((first, second)) * 255)
+    result = torch.empty(picture.shape, dtype=torch.uint8, device=picture.device)
+    for top, bottom in _strips(picture):
+        found = _looked_up(atlas, _places(picture[:, top:bottom], first.shape[1]))
+        mixed = torch.lerp(found[:, :3], found[:, 3:], shares(top, bottom)[:, None])
+        result[:, top:bottom] = _rounded(mixed)
+    return result
+
+
+def _strips(picture: Tensor) -> Iterator[tuple[int, int]]:
+    height, width = picture.shape[1:]
+    rows = max(1, _PIXELS_AT_ONCE // width)
+    for top in range(0, height, rows):
+        yield top, min(height, top + rows)
+
+
+def _looked_up(atlas: Tensor, places: Tensor) -> Tensor:
+    """Return what an atlas [1, C, ...] has at places [h, w, 2]: [h, C, w]. Rows are a batch: torch spreads those."""
+    pages = atlas.expand(len(places), -1, -1, -1)
+    return F.grid_sample(pages, places[:, None], mode="bilinear", padding_mode="border", align_corners=True)[:, :, 0]
+
+
+def _rounded(found: Tensor) -> Tensor:
+    """Round colours [h, 3, w] in place, for bytes [3, h, w]: the cast rounds down."""
+    return found.add_(0.5).clamp_(0, 255).transpose(0, 1)
+
+
 def _atlas(table: Tensor) -> Tensor:
-    """Interpolate along blue and lay the 256 slices out: [3, D, D, D] -> [1, 3, 16 D, 16 D]."""
+    """Interpolate along blue and lay the 256 slices out: [C, D, D, D] -> [1, C, 16 D, 16 D]."""
     side = table.shape[1]
     place = torch.arange(256, device=table.device) * (side - 1)  # in steps of 1/255 of a lattice cell
     below = (place // 255).clamp(max=side - 2)
     share = ((place - below * 255) / 255).view(1, 256, 1, 1)
     slices = torch.lerp(table[:, below], table[:, below + 1], share)
-    tiles = slices.view(3, 256 // _TILES, _TILES, side, side).permute(0, 1, 3, 2, 4)
-    return tiles.reshape(1, 3, 256 // _TILES * side, _TILES * side)
+    tiles = slices.view(len(table), 256 // _TILES, _TILES, side, side).permute(0, 1, 3, 2, 4)
+    return tiles.reshape(1, len(table), 256 // _TILES * side, _TILES * side)
 
 
 def _places(strip: Tensor, side: int) -> Tensor:

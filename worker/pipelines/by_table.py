@@ -1,4 +1,4 @@
-"""Runs pipelines that decide on one colour table per picture.
+"""Runs pipelines that decide on one colour table per picture, or on two that its places mix.
 
 Every picture is looked at and changed by itself, inside its own region of the batch: that is what makes its bytes
 independent of its company and of the padding.
@@ -7,11 +7,13 @@ independent of its company and of the padding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from worker.networks.colour_table import apply_table, blend, keep_white
+from worker.networks.colour_table import apply_between, apply_table, blend, keep_white
+from worker.networks.local_light import LocalLight, lit
 from worker.networks.protected_colours import protect
 from worker.pipelines.base import Batch, Parameters
 
@@ -21,12 +23,15 @@ TableFor = Callable[[Tensor], Tensor]
 """The table [3, D, D, D] that a picture, uint8 [3, h, w], is to have at full strength."""
 
 
-def run_by_table(batch: Batch, table_for: TableFor, parameters: Parameters, *, ordered: bool = False) -> Tensor:
+def run_by_table(
+    batch: Batch, table_for: TableFor, parameters: Parameters, *, ordered: bool = False, light: LocalLight | None = None
+) -> Tensor:
     """Apply to each picture its table, with `strength`, `keep_white` and what the batch protects.
 
     ordered: whether tables are brought into the order of luma (`worker.networks.colour_order`).
-    Where a mask is neither 0 nor 255 product and background are mixed by it, so equal colours under equal mask stay
-    equal. Returns uint8 [N, 3, H, W]; the padding is as it came.
+    light: makes of each table two, which places mix.
+    Where a mask is neither 0 nor 255 product and background are mixed by it, so equal colours at one place under equal
+    mask stay equal; without light the place does not matter. Returns uint8 [N, 3, H, W]; the padding is as it came.
 
     Raises:
         ValueError: the batch is not what its contract says.
@@ -35,22 +40,24 @@ def run_by_table(batch: Batch, table_for: TableFor, parameters: Parameters, *, o
     check(batch)
     result = batch.images.clone()
     for number, region in enumerate(_regions(batch)):
-        inside, outside = _tables(batch, table_for(region), parameters, ordered=ordered)
+        inside, outside = _looks(batch, table_for(region), parameters, ordered=ordered, light=light)
         height, width = batch.sizes[number]
         mask = None if batch.masks is None else batch.masks[number, :, :height, :width]
-        result[number, :, :height, :width] = _apply(region, mask, inside, outside)
+        result[number, :, :height, :width] = _apply(region, mask, inside, outside, (height, width), 0)
     return result
 
 
-def run_by_table_tiled(batch: Batch, table_for: TableFor, parameters: Parameters, *, ordered: bool = False) -> Tensor:
+def run_by_table_tiled(
+    batch: Batch, table_for: TableFor, parameters: Parameters, *, ordered: bool = False, light: LocalLight | None = None
+) -> Tensor:
     """Do the same to the one picture of a batch that stays in memory: strips of it go to the table's device.
 
-    One pair of tables serves the whole picture and a pixel's result depends on its colour and its mask alone, so there
-    are no seams.
+    The same tables serve the whole picture and a pixel's result depends on its colour, its mask and its place in the
+    whole alone, so there are no seams.
     """
     check(batch)
     [region] = _regions(batch)
-    inside, outside = _tables(batch, table_for(region), parameters, ordered=ordered)
+    inside, outside = _looks(batch, table_for(region), parameters, ordered=ordered, light=light)
     result = torch.empty_like(batch.images, memory_format=torch.contiguous_format)
     height, width = batch.sizes[0]
     rows = max(1, _TILE_PIXELS // width)
@@ -58,15 +65,15 @@ def run_by_table_tiled(batch: Batch, table_for: TableFor, parameters: Parameters
         strip = region[:, top : top + rows].to(inside.device)
         bottom = top + strip.shape[1]
         mask = None if batch.masks is None else batch.masks[0, :, top:bottom, :width].to(inside.device)
-        result[0, :, top:bottom, :width] = _apply(strip, mask, inside, outside)
+        result[0, :, top:bottom, :width] = _apply(strip, mask, inside, outside, (height, width), top)
     return result
 
 
 def tables_of(batch: Batch, table_for: TableFor, parameters: Parameters, *, ordered: bool = False) -> Tensor:
     """Return the tables that `run_by_table` applies inside of products: float [N, 3, D, D, D], in [0, 1]."""
     check(batch)
-    tables = [_tables(batch, table_for(region), parameters, ordered=ordered)[0] for region in _regions(batch)]
-    return torch.stack(tables).clamp(0, 1)
+    looks = [_looks(batch, table_for(region), parameters, ordered=ordered, light=None)[0] for region in _regions(batch)]
+    return torch.stack([look.tables[0] for look in looks]).clamp(0, 1)
 
 
 def _regions(batch: Batch) -> Iterator[Tensor]:
@@ -74,22 +81,54 @@ def _regions(batch: Batch) -> Iterator[Tensor]:
         yield picture[:, :height, :width]
 
 
-def _tables(batch: Batch, table: Tensor, parameters: Parameters, *, ordered: bool) -> tuple[Tensor, Tensor]:
-    """Return the tables of the product and of the background."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What happens to a picture, or to one side of its mask."""
+
+    tables: tuple[Tensor, ...]  # one [3, D, D, D], or those of the weakest and of the strongest light
+    light: LocalLight | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.tables[0].device
+
+    def apply(self, strip: Tensor, size: tuple[int, int], top: int) -> Tensor:
+        """Return a strip of a picture of this size, from the row `top` on, with the look."""
+        light = self.light
+        if light is None:
+            return apply_table(strip, self.tables[0])
+        weakest, strongest = self.tables
+
+        def shares(start: int, end: int) -> Tensor:
+            return light.shares(size, top + start, top + end, strip.device)
+
+        return apply_between(strip, weakest, strongest, shares)
+
+
+def _looks(
+    batch: Batch, table: Tensor, parameters: Parameters, *, ordered: bool, light: LocalLight | None
+) -> tuple[_Look, _Look]:
+    """Return the looks of the product and of the background."""
     strength = float(parameters["strength"])
     outer = strength if batch.masks is None or batch.background_strength is None else batch.background_strength
-    table = keep_white(table) if parameters["keep_white"] else table
-    inside = protect(blend(table, strength), batch.protected, ordered=ordered)
-    if outer == strength:
-        return inside, inside
-    return inside, protect(blend(table, outer), batch.protected, ordered=ordered)
+    tables = [table] if light is None else [lit(table, light.weakest), lit(table, light.strongest)]
+    if parameters["keep_white"]:
+        tables = [keep_white(each) for each in tables]
+
+    def look(share: float) -> _Look:
+        return _Look(tuple(protect(blend(t, share), batch.protected, ordered=ordered) for t in tables), light)
+
+    inside = look(strength)
+    return inside, inside if outer == strength else look(outer)
 
 
-def _apply(picture: Tensor, mask: Tensor | None, inside: Tensor, outside: Tensor) -> Tensor:
-    found = apply_table(picture, inside)
+def _apply(
+    strip: Tensor, mask: Tensor | None, inside: _Look, outside: _Look, size: tuple[int, int], top: int
+) -> Tensor:
+    found = inside.apply(strip, size, top)
     if mask is None or outside is inside:
         return found
-    return mix(found, apply_table(picture, outside), mask)
+    return mix(found, outside.apply(strip, size, top), mask)
 
 
 def mix(product: Tensor, background: Tensor, mask: Tensor) -> Tensor:

@@ -39,10 +39,20 @@ CARD: dict[str, Any] = {
             "description": "Leave white, such as a studio background, white; nearly white colours are blended.",
             "default": True,
         },
+        "local_light": {
+            "type": "number",
+            "description": "How much of the references' smooth light over the frame, a vignette or a lit side, to "
+            "carry over: 0 none, 1 all of it, at most one stop up or down.",
+            "default": 0.0,
+            "minimum": 0.0,
+            "maximum": 1.0,
+            "local": True,
+            "later": True,
+        },
     },
     "limits": [
         "Changes colour and light only: no texture, no brush strokes, nothing is drawn.",
-        "One colour table per photo: equal colours stay equal, so light cannot be changed in one place only.",
+        "One colour table per photo: equal colours stay equal. Only local_light knows places: a slope, and a vignette.",
         "What grade a reference has is guessed from its colours; a reference of one colour says little.",
         "The network sees sRGB at 48 px; small details and wide-gamut colours do not sway it.",
     ],
