@@ -238,8 +238,9 @@ python -m benchmarks.styles --photos DIR --references DIR --gallery docs/gallery
 
 The table is of the photos and references that the command was given, which are not shown: {figures["pairs"]} pairs for
 the known grades, {figures["references"]} references; of the photos under those, {figures["masks"]} had masks.
-Rates: {figures["threads"]} thread of {figures["device"]}, one picture at a time. [models.md](../models.md#measure-it)
-and [quality.md](../quality.md) say what each figure means.
+Rates: {figures["threads"]} thread of {figures["device"]}, one picture at a time; they fall with whatever else the
+machine did meanwhile, the ratios to Pillow's less so. [models.md](../models.md#measure-it) and
+[quality.md](../quality.md) say what each figure means.
 
 Below it, of each model, examples on pictures that may be published: of all that were made the best, the middle one and
 the worst by the measure that is named, not chosen by hand. Their own figures stand under them, and all are in
