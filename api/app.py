@@ -36,11 +36,11 @@ class Api(FastAPI):
 
 
 def create_app(settings: ApiSettings, *, shelf: CardShelf | None = None) -> FastAPI:
-    """Return the API. `shelf` is where the models' cards are; the built-in ones if None."""
+    """Return the API. `shelf` is where the models' cards are; None: the folder of the settings."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with opened(settings, shelf or CardShelf()) as parts:
+        with opened(settings, shelf or CardShelf(settings.models_dir)) as parts:
             app.state.parts = parts
             yield
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from jobs.cards import BUILT_IN
+
 ENVIRONMENT = SettingsConfigDict(env_prefix="RESTYLE_", frozen=True, extra="ignore")
 
 
@@ -35,6 +37,9 @@ class Settings(BaseSettings):
     )
     s3_endpoint_url: str | None = Field(None, description="For S3 servers other than AWS.")
     s3_region: str | None = Field(None, description="Region of the buckets; the client's default if unset.")
+    models_dir: Path = Field(
+        BUILT_IN, description="Folder of models: <name>/model.json beside weights.safetensors or weights.onnx."
+    )
     queue: str = Field("gpu", pattern=r"^[a-z][a-z0-9-]*$", description="Class of workers that run jobs.")
     webhook_allow_private: bool = Field(
         False,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
-from jobs.cards import BUILT_IN
 from jobs.settings import Settings
 
 
@@ -14,7 +11,6 @@ class WorkerSettings(Settings):
     """How one worker process works."""
 
     device: str = Field("auto", description="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")
-    models_dir: Path = Field(BUILT_IN, description="Folder of models: <name>/model.json and weights.safetensors.")
     lease_seconds: float = Field(15, ge=2, le=600, description="A silent worker loses its shards after this long.")
     poll_seconds: float = Field(1, gt=0, le=60, description="Pause between looks for work when doorbells are silent.")
     item_seconds: float = Field(
