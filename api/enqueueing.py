@@ -38,11 +38,11 @@ class Enqueuer:
         """Check a request against styles, cards, storage, the job that it retries and the clock."""
         parts, tenant = self.parts, self.tenant
         with parts.database.reading() as session:
-            style = styles.find(session, tenant, request.recipe.style)
+            found = styles.find_all(session, tenant, (step.style for step in request.recipe.steps))
             retried = find_retried(session, tenant, request.source)
             moment = now(session)
         return check_request(
-            request, tenant, shelf=parts.shelf, storages=parts.storages, style=style, retried=retried, moment=moment
+            request, tenant, shelf=parts.shelf, storages=parts.storages, styles=found, retried=retried, moment=moment
         )
 
     def enqueue(self, request: JobRequest) -> Job:

@@ -20,6 +20,7 @@ from spdl.pipeline import PipelineBuilder
 
 from benchmarks.stream_worker import run
 from jobs.claims import ClaimedItem
+from worker import cascade
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.cores import cores
 from worker.held import HeldLease
@@ -112,7 +113,7 @@ class SpdlStream:
         for work in loaded.works:
             work.held.begin(work.item.item_no)
         with torch.inference_mode():
-            images = prepared.pipeline.run(self._transfers.bring(loaded), prepared.style, prepared.recipe.parameters)
+            images = cascade.run(prepared.steps, self._transfers.bring(loaded))
         return Restyled(loaded=loaded, images=images)
 
     def _unload(self, restyled: Restyled) -> list[Ready]:

@@ -30,6 +30,7 @@ from jobs.leases import Lease
 from jobs.recipes import Recipe
 from jobs.storage import Storages
 from worker.batching import Batcher, BatchSizes, bucket_of
+from worker.cascade import ReadyStep
 from worker.checkpoints import load_pipeline
 from worker.cores import cores
 from worker.device import resolve
@@ -111,13 +112,14 @@ def _works(keys: Sequence[str]) -> list[Work]:
         recipe=recipe,
         recipe_fingerprint="",
         job_created_at=datetime.datetime.now(datetime.UTC),
-        references=(),
+        styles={},
         output_url=f"{bucket}alone/",
         items=items,
     )
     held = HeldLease(claim)
     engine = engine_of(torch.device("cpu"), CardShelf().get("unchanged"))
-    prepared = Prepared(recipe=recipe, fingerprint="", pipeline=Slow(), style=None, engine=engine)
+    step = ReadyStep(pipeline=Slow(), style=None, parameters={})
+    prepared = Prepared(recipe=recipe, fingerprint="", steps=(step,), engine=engine)
     return [Work(held=held, item=item, prepared=prepared) for item in items]
 
 

@@ -9,11 +9,14 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from jobs.errors import InvalidRequest, Problem
+from jobs.looks import Region
+
+Operation = Literal["restyle", "segment"]
 
 BUILT_IN = Path(__file__).parent.parent / "worker" / "weights"
 
@@ -51,6 +54,28 @@ class Parameter(BaseModel):
         return low <= value <= high
 
 
+class Segmentation(BaseModel):
+    """The config of a model that finds products: how its network wants a picture, and what it answers.
+
+    The network takes one picture, scaled to a square, RGB, (value ÷ 255 − mean) ÷ std, as float32; its first output
+    says for each place how sure it is that the product is there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    side_px: int = Field(ge=16, le=4096)  # of the square
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    activation: Literal["none", "sigmoid"] = "none"  # that the network itself leaves to others; there is no threshold
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if min(self.std) <= 0:
+            raise ValueError("std must be above 0")
+        return self
+
+
 class Card(BaseModel):
     """A model card, as read from `model.json`. Frozen: a changed model is a new version."""
 
@@ -58,21 +83,42 @@ class Card(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     version: str
-    operation: Literal["restyle"]
-    architecture: str  # the pipeline that runs it: a module in worker/pipelines
+    operation: Operation
+    architecture: str  # the pipeline that runs it: a module in worker/pipelines; onnx of one that segments
     summary: str
-    needs_style: bool  # whether a recipe must name a style
+    needs_style: bool = False  # whether a recipe must name a style
+    acts_on: Region = "all"  # where it acts unless a recipe says otherwise: of painterly looks the background
     tables: bool = False  # whether all that it does to a picture is one colour table, which `format: cube` writes
     parameters: dict[str, Parameter] = {}
     config: dict[str, Any] = {}  # constructor arguments of the network
-    weights_sha256: str | None = None  # of weights.safetensors beside the card; null when the model learns nothing
+    weights_sha256: str | None = None  # of the file beside the card; null when the model learns nothing
     licence: str
     training: dict[str, Any] | None = None  # command, seed, data with digest and licence, device, duration
     metrics: dict[str, float] = {}
     limits: list[str] = []
 
-    def complete(self, given: dict[str, Any]) -> dict[str, Any]:
+    @model_validator(mode="after")
+    def _segments(self) -> Self:
+        if self.operation == "segment":
+            Segmentation.model_validate(self.config)
+            if self.weights_sha256 is None:
+                raise ValueError(f"a model of the operation segment needs the sha256 of its {self.weights_file}")
+        return self
+
+    @property
+    def weights_file(self) -> str:
+        """The name of the file beside the card that has what the model has learned."""
+        return "weights.onnx" if self.operation == "segment" else "weights.safetensors"
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The config of a model of the operation segment."""
+        return Segmentation.model_validate(self.config)
+
+    def complete(self, given: dict[str, Any], *, field: str = "recipe.parameters") -> dict[str, Any]:
         """Return the parameters with defaults filled in; one that came later is there only where it is not the default.
+
+        `field`: where a request has them.
 
         Raises:
             InvalidRequest: a name that the model does not have, or a value that it does not accept.
@@ -80,12 +126,12 @@ class Card(BaseModel):
         """
         problems = [
             Problem(
-                field=f"recipe.parameters.{name}",
+                field=f"{field}.{name}",
                 value=value,
                 remedy=f"{self.name} has no such parameter; it has {', '.join(sorted(self.parameters)) or 'none'}",
             )
             if name not in self.parameters
-            else Problem(field=f"recipe.parameters.{name}", value=value, remedy=self.parameters[name].remedy())
+            else Problem(field=f"{field}.{name}", value=value, remedy=self.parameters[name].remedy())
             for name, value in given.items()
             if name not in self.parameters or not self.parameters[name].accepts(value)
         ]
@@ -111,14 +157,19 @@ class CardShelf:
         cards = [Card.model_validate(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
         return {card.name: card for card in cards}
 
-    def get(self, name: str) -> Card:
-        """Return the card of a model.
+    def get(self, name: str, *, operation: Operation | None = None, field: str = "recipe.model") -> Card:
+        """Return the card of a model. `operation`: that it must have; `field`: where a request names it.
 
         Raises:
-            InvalidRequest: there is no model of this name.
+            InvalidRequest: there is no model of this name, or it is one of another operation.
 
         """
-        if name not in self.cards:
-            remedy = f"choose one of {', '.join(self.cards)}"
-            raise InvalidRequest(Problem(field="recipe.model", value=name, remedy=remedy), code="unknown_model")
-        return self.cards[name]
+        card = self.cards.get(name)
+        if card is not None and operation in (None, card.operation):
+            return card
+        fitting = [each.name for each in self.cards.values() if operation in (None, each.operation)]
+        remedy = f"choose one of {', '.join(fitting)}" if fitting else "leave it out: there is no such model here"
+        if card is not None:
+            remedy += f"; {name} is there to {card.operation}"
+        code = "unknown_model" if card is None else "wrong_operation"
+        raise InvalidRequest(Problem(field=field, value=name, remedy=remedy), code=code)

@@ -12,7 +12,7 @@ import contextlib
 import datetime
 import itertools
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,14 @@ class ClaimedItem:
     mask_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedStyle:
+    """The reference pictures of a style."""
+
+    references: tuple[str, ...]  # their URLs
+    weights: tuple[float, ...]  # how much each of them counts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A leased shard with all that a worker needs to run it."""
@@ -53,8 +61,7 @@ class Claim:
     recipe: Recipe
     recipe_fingerprint: str
     job_created_at: datetime.datetime
-    references: tuple[str, ...]  # URLs of the style's pictures
-    weights: tuple[float, ...] = ()  # how much each of them counts; none: all the same
+    styles: Mapping[str, ClaimedStyle]  # that the recipe names
     output_url: str
     items: tuple[ClaimedItem, ...]
     tally: Tally | None = None  # of the measures of the shard's items that have settled already
@@ -206,10 +213,8 @@ def _lock_tenant(session: Session, asking: Asking, tenant_id: str, *, starting: 
 
 
 def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_Leased]) -> list[Claim]:
-    style = None if job.style_id is None else session.get_one(StyleRecord, job.style_id)
     recipe = Recipe.model_validate(job.recipe)
-    references = tuple(reference["url"] for reference in style.references) if style else ()
-    weights = tuple(reference.get("weight", 1.0) for reference in style.references) if style else ()
+    styles = _styles(session, job, recipe)
     return [
         Claim(
             lease=Lease(
@@ -224,14 +229,29 @@ def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_
             recipe=recipe,
             recipe_fingerprint=job.recipe_fingerprint,
             job_created_at=job.created_at,
-            references=references,
-            weights=weights,
+            styles=styles,
             output_url=job.output_url,
             items=items,
             tally=shard.measures,
         )
         for shard, items in _with_items(session, job.id, sorted(shards, key=lambda shard: shard.first_item_no))
     ]
+
+
+def _styles(session: Session, job: JobRecord, recipe: Recipe) -> dict[str, ClaimedStyle]:
+    """Return what a recipe's styles are made of, by name."""
+    found = [] if job.style_id is None else [session.get_one(StyleRecord, job.style_id)]
+    further = {step.style for step in recipe.then if step.style is not None}
+    if further:  # a style is never changed, and never lost: its name will do
+        chosen = select(StyleRecord).where(StyleRecord.tenant_id == job.tenant_id, StyleRecord.name.in_(further))
+        found += session.scalars(chosen)
+    return {
+        style.name: ClaimedStyle(
+            tuple(reference["url"] for reference in style.references),
+            tuple(reference.get("weight", 1.0) for reference in style.references),
+        )
+        for style in found
+    }
 
 
 def _with_items(

@@ -7,22 +7,14 @@ import json
 import operator
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-)
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from jobs.formats import OutputFormat
+from jobs.looks import Background, MaskSource, ParameterValue, ProtectedColour, Region, SegmentedMask, Step
+from jobs.plain import Plain
 from jobs.trainings import Training
 
 WRITTEN_OUT = re.compile(r"\d{4}-\d\d-\d\dT")
@@ -36,73 +28,6 @@ def _written_out(value: object) -> object:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
-
-
-ParameterValue = StrictFloat | StrictInt | StrictBool
-"""No text that happens to hold a number; which of the three a parameter takes, its card says."""
-
-
-class Plain(BaseModel):
-    """Frozen data without unknown members."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _lower(colour: str) -> str:
-    return colour.lower()
-
-
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#c8102e"]), AfterValidator(_lower)]
-"""An sRGB colour, red, green and blue in hexadecimal digits."""
-
-Shadow = Annotated[
-    float, Field(strict=True, ge=0, le=1, description="How dark a soft shadow is where the product stands; 0: none.")
-]
-
-
-class ProtectedColour(Plain):
-    """A colour that no look may take away: a brand's own."""
-
-    colour: Colour
-    delta_e: float = Field(
-        2.0, strict=True, gt=0, le=20, description="How far it, and what is very near to it, may move: ΔE CIE 2000."
-    )
-
-
-class KeptBackground(Plain):
-    """The photo's own background, with the look at a strength of its own."""
-
-    type: Literal["kept"] = "kept"
-    strength: float = Field(strict=True, ge=0, le=1, description="0: as it is; 1: the whole look.")
-
-
-class ColourBackground(Plain):
-    """One colour in the background's place."""
-
-    type: Literal["colour"] = "colour"
-    colour: Colour
-    shadow: Shadow = 0.0
-
-
-class GradientBackground(Plain):
-    """One colour that becomes another from top to bottom."""
-
-    type: Literal["gradient"] = "gradient"
-    top: Colour
-    bottom: Colour
-    shadow: Shadow = 0.0
-
-
-class PictureBackground(Plain):
-    """A picture, scaled to cover each photo, from its middle."""
-
-    type: Literal["picture"] = "picture"
-    url: str = Field(description="The picture.", examples=["s3://shop/backgrounds/oak.jpg"])
-    shadow: Shadow = 0.0
-
-
-Background = KeptBackground | ColourBackground | GradientBackground | PictureBackground
-MaskSource = Literal["manifest", "alpha", "plain"]
 
 
 class Gate(Plain):
@@ -125,6 +50,17 @@ class Recipe(Plain):
     )
     style: str | None = Field(None, description="Name of a style, where the model needs one.")
     parameters: dict[str, ParameterValue] = Field({}, description="Knobs of the model, see its card.")
+    on: Region | None = Field(
+        None,
+        exclude_if=lambda region: region is None,
+        description="Where the model acts; null: where its card says, which is everywhere for most.",
+    )
+    then: tuple[Step, ...] = Field(
+        (),
+        max_length=3,
+        exclude_if=lambda steps: not steps,
+        description="Further models, one after the other, each on what the one before made of the picture.",
+    )
     format: OutputFormat = Field(
         OutputFormat.JPEG, description="Format of the results; cube: no pictures, but the colour table of each."
     )
@@ -149,12 +85,23 @@ class Recipe(Plain):
         exclude_if=lambda background: background is None,
         description="What becomes of the background; null: the look is on the whole picture.",
     )
-    mask: MaskSource | None = Field(
+    mask: MaskSource | SegmentedMask | None = Field(
         None,
         exclude_if=lambda mask: mask is None,
-        description="Where the product's mask comes from: the manifest's `mask_key`, the picture's own alpha, or the "
-        "plain background that the product stands on. Null: the first of these that an item has.",
+        description="Where the product's mask comes from: the manifest's `mask_key`, the picture's own alpha, the "
+        "plain background that the product stands on, or a model that finds it. Null: the first of the former three "
+        "that an item has.",
     )
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All models that a picture goes through, in order."""
+        return (Step(model=self.model, style=self.style, parameters=self.parameters, on=self.on), *self.then)
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether product and background are told apart; of a complete recipe."""
+        return self.background is not None or any(step.on not in (None, "all") for step in self.steps)
 
 
 SettledState = Literal["succeeded", "reused", "rejected", "failed", "cancelled"]
@@ -254,11 +201,21 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode(errors="surrogatepass")).hexdigest()
 
 
-def fingerprint(recipe: Recipe, *, weights_sha256: str | None, style_sha256: str | None) -> str:
+def fingerprint(
+    recipe: Recipe,
+    *,
+    weights_sha256: str | None,
+    style_sha256: str | None,
+    then_sha256: Sequence[tuple[str | None, str | None]] = (),  # of weights and style of each further model
+    mask_sha256: str | None = None,  # of the model that finds the product
+) -> str:
     """Identify what a recipe does to pixels: equal fingerprints give equal pictures on one device class.
 
     Gates judge pictures and change none, so they are no part of it.
     """
-    does = recipe.model_dump(mode="json", exclude={"gates"})
-    parts = does | {"weights_sha256": weights_sha256, "style_sha256": style_sha256}
+    parts = recipe.model_dump(mode="json", exclude={"gates"})
+    parts |= {"weights_sha256": weights_sha256, "style_sha256": style_sha256}
+    # As with members: what came later is left out where it says nothing.
+    parts |= {"then_sha256": [list(each) for each in then_sha256]} if then_sha256 else {}
+    parts |= {"mask_sha256": mask_sha256} if mask_sha256 else {}
     return sha256_of(parts)

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobs.recipes import ErrorCodeText, FailurePolicy, Gate, Moment, ParameterValue, Plain, SettledState
+from jobs.looks import ParameterValue, Region, Step
+from jobs.plain import Plain
+from jobs.recipes import ErrorCodeText, FailurePolicy, Gate, Moment, SettledState
 from jobs.states import CancelMode, JobState
 
 
@@ -37,6 +39,8 @@ class RecipeChanges(Plain):
     model: str = Field("", min_length=1, description="Name of a model; its parameters start from its own defaults.")
     style: str | None = Field(None, description="Name of a style.")
     parameters: dict[str, ParameterValue] = Field({}, description="Single parameters; the others stay.")
+    on: Region | None = Field(None, description="Where the model acts.")
+    then: tuple[Step, ...] = Field((), max_length=3, description="All further models; an empty list: none.")
     quality: int = Field(90, strict=True, ge=1, le=100, description="Encoder quality.")
     gates: dict[str, Gate] = Field({}, description="All gates; an empty object: none.")
 

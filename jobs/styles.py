@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -258,6 +258,15 @@ def find(session: Session, tenant: Tenant, name: str | None) -> StyleRecord | No
     if name is None or not re.fullmatch(NAME_PATTERN, name):  # nor need it be text that the database would take
         return None
     return session.scalar(select(StyleRecord).where(StyleRecord.tenant_id == tenant.id, StyleRecord.name == name))
+
+
+def find_all(session: Session, tenant: Tenant, names: Iterable[str | None]) -> dict[str, StyleRecord]:
+    """Return those of these styles that there are, by name."""
+    likely = {name for name in names if name is not None and re.fullmatch(NAME_PATTERN, name)}
+    if not likely:
+        return {}
+    chosen = select(StyleRecord).where(StyleRecord.tenant_id == tenant.id, StyleRecord.name.in_(likely))
+    return {style.name: style for style in session.scalars(chosen)}
 
 
 def get(session: Session, tenant: Tenant, name: str) -> StyleRecord:

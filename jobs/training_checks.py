@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from jobs.cards import CardShelf
-from jobs.errors import InvalidRequest, Problem
+from jobs.errors import InvalidRequest
 from jobs.recipes import ManifestSource, Recipe, Source
+from jobs.refusals import refusal
 from jobs.trainings import MODEL_NAME
 
 
@@ -28,12 +29,12 @@ def check_training(recipe: Recipe, shelf: CardShelf) -> None:
     if not re.fullmatch(MODEL_NAME, recipe.model):
         remedy = "name the new model in lower-case letters, digits and single hyphens"
         raise _refusal("model", recipe.model, remedy, code="model_name_invalid")
-    for field, given in (("style", recipe.style), ("parameters", recipe.parameters or None)):
-        if given is not None:
-            raise _refusal(field, given, "leave it out: training takes none", code="not_for_training")
-    if training.start_from is not None and training.start_from not in shelf.cards:
-        remedy = f"start from one of {', '.join(shelf.cards)}"
-        raise _refusal("training.start_from", training.start_from, remedy, code="unknown_model")
+    given = recipe.model_dump(mode="json", include={"style", "parameters", "on", "then"})
+    for field, value in given.items():
+        if value:
+            raise _refusal(field, value, "leave it out: training takes none", code="not_for_training")
+    if training.start_from is not None:
+        shelf.get(training.start_from, operation="restyle", field="recipe.training.start_from")
 
 
 def check_photos(recipe: Recipe, source: Source) -> None:
@@ -45,9 +46,8 @@ def check_photos(recipe: Recipe, source: Source) -> None:
     """
     if recipe.operation == "train" and isinstance(source, ManifestSource):
         remedy = "give the prefix of a folder: training takes all the photos below it"
-        problem = Problem(field="source.type", value=source.type, remedy=remedy)
-        raise InvalidRequest(problem, code="source_not_for_training")
+        raise refusal("source.type", source.type, remedy, code="source_not_for_training")
 
 
 def _refusal(member: str, value: object, remedy: str, *, code: str) -> InvalidRequest:
-    return InvalidRequest(Problem(field=f"recipe.{member}", value=value, remedy=remedy), code=code)
+    return refusal(f"recipe.{member}", value, remedy, code=code)

@@ -1,4 +1,4 @@
-"""What a person types about backgrounds and a brand's colours, as members of a recipe."""
+"""What a person types about further models, masks, backgrounds and a brand's colours, as members of a recipe."""
 
 from __future__ import annotations
 
@@ -6,10 +6,47 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from restyle.sources import url_of
+from restyle.sources import parameters_of, url_of
 
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 DELTA_E = 2.0
+MASK_SOURCES = ("manifest", "alpha", "plain")
+
+
+def then_of(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return further models from `reinhard`, or `reinhard,style=dusk,on=background,strength=0.5`.
+
+    Raises:
+        ValueError: not of that form.
+
+    """
+    return [_step(text) for text in texts]
+
+
+def _step(text: str) -> dict[str, Any]:
+    model, *rest = text.split(",")
+    named = {name: value for name, _, value in (part.partition("=") for part in rest) if name in ("style", "on")}
+    settings = [part for part in rest if part.partition("=")[0] not in named]
+    if not model or "=" in model:
+        raise ValueError(
+            f"{text!r} does not begin with a model, as reinhard,style=dusk,on=background,strength=0.5 does"
+        )
+    return {"model": model} | named | ({"parameters": parameters_of(settings)} if settings else {})
+
+
+def mask_of(text: str) -> str | dict[str, str]:
+    """Return where masks come from: `manifest`, `alpha`, `plain` or `model=NAME`.
+
+    Raises:
+        ValueError: none of these.
+
+    """
+    word, equals, name = text.partition("=")
+    if word == "model" and name:
+        return {"model": name}
+    if equals or word not in MASK_SOURCES:
+        raise ValueError(f"{text!r} is none of {', '.join(MASK_SOURCES)} and model=NAME")
+    return word
 
 
 def protected_of(texts: Sequence[str]) -> list[dict[str, Any]]:

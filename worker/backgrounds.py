@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from jobs.recipes import ColourBackground, GradientBackground, PictureBackground
+from jobs.looks import ColourBackground, GradientBackground, PictureBackground
 from worker.masks import Mask
 
 Pixels = NDArray[np.uint8]

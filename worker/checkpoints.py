@@ -1,6 +1,7 @@
 """Loads models: reads a card, proves that the weights are the ones it names, builds the pipeline.
 
-Only safetensors are read: a pickle could run code. An architecture is one line of the tables below.
+Only safetensors are read, and ONNX files by `worker.segmenter`: a pickle could run code. An architecture is one line of
+the tables below.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ FORMULAS: dict[str, Callable[[torch.device], Pipeline]] = {
     "reinhard": Reinhard,
     "unchanged": lambda _: Unchanged(),
 }
+ONNX = "onnx"  # the architecture of all models that segment: their file says what is computed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +61,24 @@ def read_checkpoint(shelf: CardShelf, name: str) -> Checkpoint:
     """Read a model's card and weights.
 
     Raises:
-        InvalidRequest: the shelf has no model of this name.
+        InvalidRequest: the shelf has no model of this name, or it restyles nothing.
         CheckpointMismatch: the weights are missing, are not the ones that the card names, or nothing here runs them.
 
     """
-    return _read(shelf.get(name), shelf.folder / name)
+    return _read(shelf.get(name, operation="restyle"), shelf.folder / name)
+
+
+def read_network(shelf: CardShelf, name: str) -> bytes:
+    """Read the ONNX file of a model that segments.
+
+    Raises:
+        InvalidRequest: the shelf has no model of this name, or it segments nothing.
+        CheckpointMismatch: the file is missing, or is not the one that the card names.
+
+    """
+    card = shelf.get(name, operation="segment")
+    _check_architecture(card)
+    return _read_proven(card, shelf.folder / name / card.weights_file)
 
 
 def read_model(folder: Path) -> Checkpoint:
@@ -84,7 +99,9 @@ def _read(card: Card, folder: Path) -> Checkpoint:
     if card.architecture in FORMULAS:
         return Checkpoint(card=card, weights={})
     _check_architecture(card)
-    return Checkpoint(card=card, weights=_read_weights(card, folder / "weights.safetensors"))
+    if card.operation != "restyle":
+        raise CheckpointMismatch(f"{card.name} is there to {card.operation}, not to restyle")
+    return Checkpoint(card=card, weights=_read_weights(card, folder / card.weights_file))
 
 
 def build(checkpoint: Checkpoint, device: torch.device) -> Pipeline:
@@ -114,17 +131,22 @@ def prove_weights(shelf: CardShelf, name: str) -> None:
     if card.architecture in FORMULAS:
         return
     _check_architecture(card)
-    path = shelf.folder / name / "weights.safetensors"
+    path = shelf.folder / name / card.weights_file
     _check_present(card, path)
     with path.open("rb") as file:
         _check_digest(card, path, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
-    """Return the weights, once their digest is that of the card."""
+def _read_proven(card: Card, path: Path) -> bytes:
+    """Return a file, once its digest is that of the card."""
     _check_present(card, path)
     content = path.read_bytes()  # read once: what is hashed is what is loaded
     _check_digest(card, path, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
+    content = _read_proven(card, path)
     try:
         return unpacked(load_tensors(content))
     except (SafetensorError, ValueError) as error:
@@ -132,8 +154,9 @@ def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
 
 
 def _check_architecture(card: Card) -> None:
-    if card.architecture not in NETWORKS:
-        known = ", ".join(sorted(NETWORKS | FORMULAS))
+    knows = {ONNX} if card.operation == "segment" else NETWORKS.keys() | FORMULAS.keys()
+    if card.architecture not in knows:
+        known = ", ".join(sorted(knows))
         raise CheckpointMismatch(f"{card.name} has the architecture {card.architecture}; this worker knows {known}")
 
 

@@ -5,7 +5,9 @@ Equal digests promise equal bytes for the same item and recipe, on any worker.
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -34,11 +36,13 @@ class Engine:
     dtype: str  # in which the model computes
     compile_mode: str | None  # None: not compiled
     codecs: dict[str, str]  # versions by library
+    then: Sequence[Mapping[str, Any]] = ()  # the further models of a cascade
+    mask: Mapping[str, Any] | None = None  # the model that finds the product, and what runs it
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the digest stands for, as JSON."""
-        return asdict(self)
+        """What the digest stands for, as JSON. Where there is one model only, nothing is said of others."""
+        return {name: value for name, value in asdict(self).items() if name not in ("then", "mask") or value}
 
     @cached_property
     def digest(self) -> str:
@@ -46,8 +50,11 @@ class Engine:
         return sha256_of(self.facts)[:DIGEST_CHARACTERS]
 
 
-def engine_of(device: torch.device, card: Card) -> Engine:
-    """Return the engine that a model is on a device of this machine."""
+def engine_of(device: torch.device, card: Card, *, then: Sequence[Card] = (), mask: Card | None = None) -> Engine:
+    """Return the engine that a model is on a device of this machine.
+
+    `then`: the further models of a cascade; `mask`: the one that finds the product.
+    """
     name, instructions = _cuda_class(device) if device.type == "cuda" else (_cpu_name(), _cpu_instructions())
     return Engine(
         device=name,
@@ -59,7 +66,13 @@ def engine_of(device: torch.device, card: Card) -> Engine:
         dtype="float32",
         compile_mode=None,
         codecs=versions(),
+        then=[_model(each) for each in then],
+        mask=_model(mask) | {"onnxruntime": importlib.metadata.version("onnxruntime")} if mask else None,
     )
+
+
+def _model(card: Card) -> dict[str, Any]:
+    return {"model": card.name, "model_version": card.version, "weights_sha256": card.weights_sha256}
 
 
 def _cuda_class(device: torch.device) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from jobs.storage import Storages
 from worker.checkpoints import prove_weights
 from worker.device import resolve
 from worker.memory import available_bytes
+from worker.segmenter import SegmentationMissing, onnxruntime
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -124,13 +125,23 @@ def _faults_of_models(folder: Path) -> list[str]:
         return [f"{named}: a model.json there cannot be read ({' '.join(str(error).split())}): mend it"]
     if not names:
         return [f"{named}: no <name>/model.json is there: give the folder of the models"]
-    faults = []
+    faults = _faults_of_segmentation(shelf, named)
     for name in names:
         try:
             prove_weights(shelf, name)
         except (CheckpointMismatch, OSError) as error:
             faults.append(f"{named}: {error}: copy the model {name} there again, or take it away")
     return faults
+
+
+def _faults_of_segmentation(shelf: CardShelf, named: str) -> list[str]:
+    names = [card.name for card in shelf.cards.values() if card.operation == "segment"]
+    try:
+        if names:
+            onnxruntime()
+    except SegmentationMissing as error:
+        return [f"{named}, and {names[0]} is in it: {error}, or take the model away"]
+    return []
 
 
 def _wait_for_storage(settings: WorkerSettings, away_seconds: float) -> None:

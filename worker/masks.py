@@ -1,4 +1,5 @@
-"""Where a product's mask comes from: a picture beside its own, its own alpha, or the plain background it stands on.
+"""Where a product's mask comes from: a picture beside its own, its own alpha, the plain background it stands on, or a
+model that finds it.
 
 A mask is uint8 [H, W], of the size of the decoded picture: 255 is product, 0 background, between them a soft edge.
 """
@@ -10,24 +11,34 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from jobs.errors import ErrorCode, ImageRejected, MaskRejected
-from jobs.recipes import MaskSource
+from jobs.looks import MaskSource, SegmentedMask
 from worker.images import Picture, PictureLimits, decode
 from worker.plain_background import product_on_plain
+from worker.segmenter import Segmenter
 
 Mask = NDArray[np.uint8]
 
 _SHAPE_TOLERANCE = 0.02  # of the ratio of the sides: a mask may be smaller than its picture, not of another shape
 
 
-def mask_of(picture: Picture, given: bytes | None, source: MaskSource | None, limits: PictureLimits) -> Mask:
+def mask_of(
+    picture: Picture,
+    given: bytes | None,
+    source: MaskSource | SegmentedMask | None,
+    limits: PictureLimits,
+    segmenter: Segmenter | None = None,
+) -> Mask:
     """Return a picture's mask from one source, or from the first that has one: manifest, alpha, plain background.
 
-    given: the file that the manifest names, None where it names none.
+    given: the file that the manifest names, None where it names none. segmenter: where the source is a model.
 
     Raises:
         MaskRejected: there is none, or it cannot be used.
 
     """
+    if isinstance(source, SegmentedMask):
+        assert segmenter is not None
+        return _checked(segmenter.mask(picture.pixels), f"what {source.model} finds")
     if source == "manifest" or (source is None and given is not None):
         if given is None:
             raise MaskRejected(ErrorCode.MASK_MISSING, "the item has no mask: name one in the manifest's `mask_key`")

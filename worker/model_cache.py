@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,20 +12,23 @@ import numpy.typing as npt
 import structlog
 import torch
 
-from jobs import recipes
+from jobs import looks
 from jobs.cards import CardShelf
 from jobs.claims import Claim
 from jobs.errors import AccessDenied, ImageRejected, JobsError, ObjectMissing, StorageError
 from jobs.locations import Location
-from jobs.recipes import KeptBackground, PictureBackground, Recipe
+from jobs.looks import KeptBackground, PictureBackground, SegmentedMask, Step
+from jobs.recipes import Recipe
 from jobs.storage import Storages
 from worker.batching import BUCKET_PX
-from worker.checkpoints import Checkpoint, build, read_checkpoint
+from worker.cascade import ReadyStep
+from worker.checkpoints import build, read_checkpoint, read_network
 from worker.engine import Engine, engine_of
 from worker.images import PictureLimits, decode
 from worker.networks.protected_colours import ProtectedColour
 from worker.pipelines.base import Batch, Pipeline
 from worker.quality.style import palette
+from worker.segmenter import Segmenter
 from worker.shared_lock import SharedLock
 
 log = structlog.get_logger(__name__)
@@ -47,34 +51,31 @@ class PictureUnusable(JobsError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A recipe ready to run: its model loaded, its style encoded."""
+    """A recipe ready to run: its models loaded, its styles encoded."""
 
     recipe: Recipe
     fingerprint: str
-    pipeline: Pipeline
-    style: torch.Tensor | None
+    steps: tuple[ReadyStep, ...]
     engine: Engine
-    palette: torch.Tensor | None = None  # of the style's pictures, to measure the distance to; None without a style
-    protected: tuple[ProtectedColour, ...] = ()
+    palette: torch.Tensor | None = None  # of the first model's style, to measure the distance to; None without a style
     backdrop: npt.NDArray[np.uint8] | None = None  # [H, W, 3]: the picture of a background
+    segmenter: Segmenter | None = None  # that finds the product, where the recipe names one
 
-    @property
-    def background_strength(self) -> float | None:
-        """The look's strength outside of masks, where the recipe keeps the background at a strength of its own."""
-        background = self.recipe.background
-        return background.strength if isinstance(background, KeptBackground) else None
+    def uses(self, model: Pipeline | Segmenter) -> bool:
+        return self.segmenter is model or any(step.pipeline is model for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Model:
-    pipeline: Pipeline
+    ready: Pipeline | Segmenter
     bytes: int  # of its weights
 
 
 class ModelCache:
     """Loads each model once and encodes each style once. Safe to share between threads.
 
-    Models that were not used lately give way where the weights of all would take more than the budget.
+    Models that were not used lately give way where the weights of all would take more than the budget. Those of one
+    recipe are there together: where they alone are above the budget, nothing else is.
     """
 
     def __init__(
@@ -110,26 +111,32 @@ class ModelCache:
         Raises:
             InvalidRequest: this worker has no such model.
             CheckpointMismatch: its weights are not the card's.
+            SegmentationMissing: the recipe's masks come from a model, and nothing here runs it.
             PictureUnusable: a reference picture, or that of a background, cannot be read, or is not a picture.
         """
         known = self._known(claim)
         if known is not None:
             return known
         recipe = claim.recipe
-        references = [self._reference(recipe.style, url) for url in claim.references]
+        references = {
+            name: [self._reference(name, url) for url in style.references] for name, style in claim.styles.items()
+        }
         backdrop = self._backdrop(recipe)
-        pipeline = self._pipeline(recipe.model)
-        with self.loading.alone():
-            style = pipeline.encode_style(references, claim.weights or None)
+        first, *then = (self._shelf.get(step.model, operation="restyle") for step in recipe.steps)
+        finder = recipe.mask.model if isinstance(recipe.mask, SegmentedMask) else None
+        finds = None if finder is None else self._shelf.get(finder, operation="segment")
+        pipelines, segmenter = self._models_of(recipe)
         prepared = Prepared(
             recipe=recipe,
             fingerprint=claim.recipe_fingerprint,
-            pipeline=pipeline,
-            style=style,
-            engine=engine_of(self.device, self._shelf.get(recipe.model)),
-            protected=tuple(_protected(each) for each in recipe.protected_colours),
+            steps=tuple(
+                self._ready(step, recipe, pipelines[step.model], references.get(step.style or "", []), claim)
+                for step in recipe.steps
+            ),
+            engine=engine_of(self.device, first, then=then, mask=finds),
             backdrop=backdrop,
-            palette=palette(references) if references else None,
+            palette=palette(references[recipe.style]) if recipe.style in references else None,
+            segmenter=segmenter,
         )
         with self._lock:
             self._prepared[claim.recipe_fingerprint] = prepared
@@ -141,26 +148,26 @@ class ModelCache:
         """Load the models of the shelf, as far as the budget goes, and run each once: no job's first picture waits for
         weights to be read or kernels to be chosen. One that cannot be loaded is left to the jobs that ask for it.
         """
-        for name in self._shelf.cards:
+        for name, card in self._shelf.cards.items():
             try:
-                checkpoint = read_checkpoint(self._shelf, name)
-                if checkpoint.bytes + self._loaded_bytes() > self._memory_bytes:
+                size_bytes, make = self._read(name)
+                if size_bytes + self._loaded_bytes() > self._memory_bytes:
                     continue
-                pipeline = self._add(name, checkpoint)
+                model = self._add(name, size_bytes, make)
+                if isinstance(model, Segmenter):
+                    continue  # it has been tried
                 with self.loading.alone(), torch.inference_mode():
                     blank = torch.zeros((3, BUCKET_PX, BUCKET_PX), dtype=torch.uint8, device=self.device)
                     batch = Batch(images=blank[None], sizes=[(BUCKET_PX, BUCKET_PX)])
-                    pipeline.run(batch, pipeline.encode_style([blank]), self._shelf.get(name).complete({}))
+                    model.run(batch, model.encode_style([blank]), card.complete({}))
             except Exception:  # a model may raise anything
                 log.exception("warm_up_failed", model=name)
 
     def evict(self, fingerprint: str) -> bool:
-        """Let go of every model but that of a recipe. Return whether there were any."""
+        """Let go of every model but those of a recipe. Return whether there were any."""
         with self._lock:
             kept = self._prepared.get(fingerprint)
-            names = [
-                name for name, model in self._models.items() if kept is None or model.pipeline is not kept.pipeline
-            ]
+            names = [name for name, model in self._models.items() if kept is None or not kept.uses(model.ready)]
             for name in names:
                 self._drop(name)
         return bool(names)
@@ -170,40 +177,82 @@ class ModelCache:
             prepared = self._prepared.get(claim.recipe_fingerprint)
             if prepared is not None:
                 self._prepared.move_to_end(claim.recipe_fingerprint)
-                self._models.move_to_end(claim.recipe.model)
+                for name in _names(claim.recipe):
+                    self._models.move_to_end(name)
             return prepared
 
-    def _pipeline(self, name: str) -> Pipeline:
+    def _models_of(self, recipe: Recipe) -> tuple[dict[str, Pipeline], Segmenter | None]:
+        """Return what a recipe names: its pipelines by name, and what finds the product."""
+        pipelines: dict[str, Pipeline] = {}
+        segmenter = None
+        for name in _names(recipe):
+            model = self._model(name, besides=_names(recipe))
+            if isinstance(model, Segmenter):
+                segmenter = model
+            else:
+                pipelines[name] = model
+        return pipelines, segmenter
+
+    def _model(self, name: str, *, besides: Collection[str]) -> Pipeline | Segmenter:
+        """Return a model; those beside it are not the ones that make room for it."""
         with self._lock:
             if name in self._models:
                 self._models.move_to_end(name)
-                return self._models[name].pipeline
+                return self._models[name].ready
+        size_bytes, make = self._read(name)
+        self._make_room(size_bytes, besides)
+        return self._add(name, size_bytes, make)
+
+    def _read(self, name: str) -> tuple[int, Callable[[], Pipeline | Segmenter]]:
+        """Return how many bytes a model's weights have, and what makes it ready."""
+        card = self._shelf.get(name)
+        if card.operation == "segment":
+            network = read_network(self._shelf, name)
+            return len(network), lambda: Segmenter(card, network)
         checkpoint = read_checkpoint(self._shelf, name)
-        self._make_room(checkpoint.bytes)
-        return self._add(name, checkpoint)
+        return checkpoint.bytes, lambda: build(checkpoint, self.device)
 
-    def _add(self, name: str, checkpoint: Checkpoint) -> Pipeline:
+    def _add(self, name: str, size_bytes: int, make: Callable[[], Pipeline | Segmenter]) -> Pipeline | Segmenter:
         with self.loading.alone():
-            pipeline = build(checkpoint, self.device)
+            model = make()
         with self._lock:
-            self._models[name] = _Model(pipeline=pipeline, bytes=checkpoint.bytes)
-        return pipeline
+            self._models[name] = _Model(ready=model, bytes=size_bytes)
+        return model
 
-    def _make_room(self, wanted_bytes: int) -> None:
+    def _make_room(self, wanted_bytes: int, besides: Collection[str]) -> None:
         with self._lock:
-            while self._models and wanted_bytes + self._loaded_bytes() > self._memory_bytes:
-                self._drop(next(iter(self._models)))
+            for name in [name for name in self._models if name not in besides]:
+                if wanted_bytes + self._loaded_bytes() <= self._memory_bytes:
+                    return
+                self._drop(name)
+
+    def _ready(
+        self, step: Step, recipe: Recipe, pipeline: Pipeline, references: Sequence[torch.Tensor], claim: Claim
+    ) -> ReadyStep:
+        """Return a model with all that a recipe says of it; its style is encoded here."""
+        weights = claim.styles[step.style].weights if step.style else None
+        with self.loading.alone():
+            style = pipeline.encode_style(references, weights)
+        kept = recipe.background if isinstance(recipe.background, KeptBackground) else None
+        return ReadyStep(
+            pipeline=pipeline,
+            style=style,
+            parameters=step.parameters,
+            on=step.on or "all",
+            background_strength=None if kept is None else kept.strength,
+            protected=tuple(_protected(each, 1 / len(recipe.steps)) for each in recipe.protected_colours),
+        )
 
     def _loaded_bytes(self) -> int:
         return sum(model.bytes for model in self._models.values())
 
     def _drop(self, name: str) -> None:
         """Forget a model and what was prepared for it. Works under way keep theirs until they are done."""
-        pipeline = self._models.pop(name).pipeline
-        for fingerprint in [key for key, prepared in self._prepared.items() if prepared.pipeline is pipeline]:
+        model = self._models.pop(name).ready
+        for fingerprint in [key for key, prepared in self._prepared.items() if prepared.uses(model)]:
             del self._prepared[fingerprint]
 
-    def _reference(self, style: str | None, url: str) -> torch.Tensor:
+    def _reference(self, style: str, url: str) -> torch.Tensor:
         what = f"the reference picture {url} of the style {style!r}"
         remedy = "upload pictures that can be opened as a style of another name, and enqueue the job with that"
         return torch.from_numpy(self._picture(what, remedy, url)).permute(2, 0, 1).to(self.device)
@@ -224,6 +273,13 @@ class ModelCache:
             raise PictureUnusable(what, remedy, error) from error
 
 
-def _protected(colour: recipes.ProtectedColour) -> ProtectedColour:
+def _names(recipe: Recipe) -> Sequence[str]:
+    """Return the models that a recipe needs, each once."""
+    finds = [recipe.mask.model] if isinstance(recipe.mask, SegmentedMask) else []
+    return list(dict.fromkeys([*(step.model for step in recipe.steps), *finds]))
+
+
+def _protected(colour: looks.ProtectedColour, share: float) -> ProtectedColour:
+    """Return a colour for one model of several, each of which may use an equal share of the bound."""
     red, green, blue = bytes.fromhex(colour.colour.removeprefix("#"))
-    return ProtectedColour(colour=(red, green, blue), delta_e=colour.delta_e)
+    return ProtectedColour(colour=(red, green, blue), delta_e=colour.delta_e * share)

@@ -12,6 +12,7 @@ import structlog
 import torch
 
 from jobs.errors import ErrorCode, JobsError, OutOfMemory
+from worker import cascade
 from worker.batching import BatchSizes, bucket_of
 from worker.model_cache import Prepared
 from worker.pipelines.base import Batch, TablePipeline, TiledPipeline
@@ -52,7 +53,7 @@ class ModelStage:
         limit_seconds: float,  # for each forward pass
         threads: int,  # that compute, each a batch of its own; a GPU has one
         loading: SharedLock,  # held alone while a model is being loaded
-        evict: Callable[[str], bool],  # all models but that of a fingerprint; returns whether there were any
+        evict: Callable[[str], bool],  # all models but those of a fingerprint; returns whether there were any
         send_on: Callable[[Work], None],
     ) -> None:
         self.inbox: Queue[list[Work]] = Queue(maxsize=BATCHES_WAITING)
@@ -161,11 +162,11 @@ class ModelStage:
     @staticmethod
     def _results(prepared: Prepared, batch: Batch) -> torch.Tensor:
         """Return pictures, or tables where the recipe asks for those."""
-        pipeline, style, parameters = prepared.pipeline, prepared.style, prepared.recipe.parameters
         if prepared.recipe.format.is_picture:
-            return pipeline.run(batch, style, parameters)
-        assert isinstance(pipeline, TablePipeline)  # its card said so
-        return pipeline.tables(batch, style, parameters)
+            return cascade.run(prepared.steps, batch)
+        [step] = prepared.steps
+        assert isinstance(step.pipeline, TablePipeline)  # its card said so
+        return step.pipeline.tables(step.of(batch, batch.images), step.style, step.parameters)
 
     def _event(self) -> torch.cuda.Event | None:
         if self._device.type != "cuda":
@@ -206,7 +207,7 @@ class ModelStage:
         """Restyle a picture that does not fit on the device whole."""
         prepared, picture = work.prepared, work.picture
         assert picture is not None
-        if not isinstance(prepared.pipeline, TiledPipeline):
+        if not any(isinstance(step.pipeline, TiledPipeline) for step in prepared.steps):
             work.fail(OutOfMemory())
             return
         log.info("picture_tiled", item_no=work.item.item_no, height=picture.height, width=picture.width)
@@ -214,9 +215,12 @@ class ModelStage:
         try:
             with self._loading.shared(), self._watched([work]), torch.inference_mode():
                 pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None]
-                batch = batch_of([work], pixels, assemble_masks([work]))
+                masks = assemble_masks([work])
+                batch = batch_of(
+                    [work], pixels, None if masks is None else masks[..., : picture.height, : picture.width]
+                )
                 if prepared.recipe.format.is_picture:
-                    [image] = prepared.pipeline.run_tiled(batch, prepared.style, prepared.recipe.parameters)
+                    [image] = cascade.run_tiled(prepared.steps, batch, self._device)
                     work.output = image.permute(1, 2, 0).numpy()
                 else:
                     [work.output] = self._results(prepared, batch).cpu().numpy()

@@ -33,7 +33,10 @@ def draw_sheet(
         facts = _facts(session, job)
     html, png = render(
         (entry for entry in map(functools.partial(_entry, storages, limits, job), succeeded) if entry is not None),
-        title=" · ".join(str(job.recipe[name]) for name in ("model", "style") if job.recipe.get(name)),
+        title=" → ".join(
+            " · ".join(filter(None, (step["model"], step.get("style"))))
+            for step in (job.recipe, *job.recipe.get("then", ()))
+        ),
         facts=facts,
         failures=failed,
     )

@@ -15,8 +15,8 @@ from jobs.errors import ErrorCode, GateBroken, MaskRejected, ObjectMissing, Stor
 from jobs.gates import broken_gates
 from jobs.leases import FailedTry
 from jobs.locations import Location
+from jobs.looks import KeptBackground
 from jobs.output_keys import rejected_url
-from jobs.recipes import KeptBackground
 from jobs.retries import STORAGE
 from jobs.storage import Storages
 from worker.backgrounds import compose
@@ -35,6 +35,7 @@ Pixels = npt.NDArray[Any]
 RETRY_SECONDS = 60.0  # from the first try on; later ones are left to another attempt of the shard
 COPIES = 4  # of a picture's pixels at the same time, at most: decoded, batched, restyled, being encoded
 MASK_COPIES = 4  # more where there are masks: theirs, and the new background as numbers with a point
+CASCADE_COPIES = 1  # more where models follow: what one has made, while the next works on it
 
 
 class Stages:
@@ -70,7 +71,8 @@ class Stages:
         """Turn the file into pixels, and find the product's mask, once there is room for them."""
         data, mask_data, recipe = work.data, work.mask_data, work.prepared.recipe
         header = inspect(data, self._limits)
-        pixels_bytes = header.decoded_bytes * (COPIES + (MASK_COPIES if recipe.background else 0))
+        copies = COPIES + (MASK_COPIES if recipe.needs_mask else 0) + (CASCADE_COPIES if recipe.then else 0)
+        pixels_bytes = header.decoded_bytes * copies
         # The room for the file is kept until the pixels have theirs. That cannot wait for ever: what holds room
         # for pixels has passed this stage and waits for nobody's file.
         self._pixels.acquire(pixels_bytes)
@@ -78,8 +80,8 @@ class Stages:
         work.budget, work.budget_bytes = self._pixels, pixels_bytes
         work.picture = decode(data, self._limits)
         work.size = (work.picture.height, work.picture.width)
-        if recipe.background is not None:
-            work.mask = mask_of(work.picture, mask_data, recipe.mask, self._limits)
+        if recipe.needs_mask:
+            work.mask = mask_of(work.picture, mask_data, recipe.mask, self._limits, work.prepared.segmenter)
 
     def measure(self, work: Work) -> None:
         """See what the picture has kept, and whether that is enough for the recipe's gates."""
@@ -135,7 +137,7 @@ def _file(prepared: Prepared, output: Pixels, alpha: Pixels | None, mask: Pixels
 
 def _wants_file_of_mask(work: Work) -> bool:
     recipe = work.prepared.recipe
-    return recipe.background is not None and recipe.mask in (None, "manifest") and work.item.mask_url is not None
+    return recipe.needs_mask and recipe.mask in (None, "manifest") and work.item.mask_url is not None
 
 
 def _retrying(work: Work, attempt: Callable[[], T]) -> T:

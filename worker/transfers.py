@@ -120,7 +120,7 @@ def assemble(works: Sequence[Work], *, pinned: bool = False) -> Tensor:
 
 def assemble_masks(works: Sequence[Work]) -> Tensor | None:
     """Put their masks into one tensor uint8 [N, 1, H, W], padded with background; None where no pipeline needs them."""
-    if works[0].prepared.background_strength is None:
+    if not any(step.needs_masks for step in works[0].prepared.steps):
         return None
     masks = torch.zeros((len(works), 1, *bucket_of(*_size(works[0]))), dtype=torch.uint8)
     for slot, work in zip(masks, works, strict=True):
@@ -131,15 +131,8 @@ def assemble_masks(works: Sequence[Work]) -> Tensor | None:
 
 
 def batch_of(works: Sequence[Work], images: Tensor, masks: Tensor | None) -> Batch:
-    """Return the batch of works of one recipe, with what that asks of the pipeline."""
-    prepared = works[0].prepared
-    return Batch(
-        images=images,
-        sizes=[_size(work) for work in works],
-        masks=masks,
-        background_strength=prepared.background_strength,
-        protected=prepared.protected,
-    )
+    """Return the batch of works of one recipe."""
+    return Batch(images=images, sizes=[_size(work) for work in works], masks=masks)
 
 
 def _size(work: Work) -> tuple[int, int]:

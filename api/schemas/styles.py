@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from api.schemas.body import Body
-from jobs.recipes import Plain
+from jobs.plain import Plain
 from jobs.records import StyleRecord
 from jobs.styles import MAX_NAME_LENGTH, NAME_PATTERN
 

@@ -14,7 +14,7 @@ from restyle.client import Client
 from restyle.commands.options import MomentText, api_option, json_option, mistakes_in
 from restyle.commands.watch import follow
 from restyle.exits import Exit
-from restyle.looks import background_of, protected_of
+from restyle.looks import background_of, mask_of, protected_of, then_of
 from restyle.sources import (
     gates_of,
     looks_like_a_picture,
@@ -50,6 +50,20 @@ from restyle.summary import print_job, print_json
     help="A parameter of the model, such as strength=0.7. Repeatable.",
 )
 @click.option(
+    "--on",
+    "region",
+    type=click.Choice(["all", "product", "background"]),
+    help="Where the model acts; what lies outside keeps every byte. [default: where its card says, mostly everywhere]",
+)
+@click.option(
+    "--then",
+    "further",
+    multiple=True,
+    metavar="MODEL[,style=NAME][,on=WHERE][,NAME=VALUE…]",
+    help="A further model, on what the one before made of the picture, such as reinhard,style=dusk,on=background. "
+    "Repeatable, up to 3 times.",
+)
+@click.option(
     "--at-least",
     "minimums",
     multiple=True,
@@ -83,7 +97,13 @@ from restyle.summary import print_job, print_json
     "--background",
     metavar="#RRGGBB|#RRGGBB-#RRGGBB|PICTURE|keep=STRENGTH",
     help="What becomes of the background: a colour, a gradient from top to bottom, a picture, or itself with less of "
-    "the look. Needs a mask of each product: the manifest's mask_key, its alpha, or a plain background.",
+    "the look. Needs a mask of each product.",
+)
+@click.option(
+    "--mask",
+    metavar="manifest|alpha|plain|model=NAME",
+    help="Where the masks of products come from: the manifest's mask_key, their own alpha, the plain background that "
+    "they stand on, or a model that finds them. [default: the first of the former three that a picture has]",
 )
 @click.option("--shadow", type=click.FloatRange(0, 1), help="How dark a soft shadow on a new background is.")
 @click.option(
@@ -114,12 +134,15 @@ def enqueue(
     styles: Sequence[str],
     model: str,
     settings: Sequence[str],
+    region: str | None,
+    further: Sequence[str],
     minimums: Sequence[str],
     maximums: Sequence[str],
     picture_format: str,
     quality: int,
     protected: Sequence[str],
     background: str | None,
+    mask: str | None,
     shadow: float | None,
     output: str | None,
     priority: int,
@@ -142,6 +165,7 @@ def enqueue(
       restyle enqueue --source ./photos --style autumn --set strength=0.7 --format webp
       restyle enqueue --source ./photos --style autumn --at-least structure=0.9 --at-most colour_shift=3
       restyle enqueue --source ./photos --style autumn --protect '#c8102e' --background '#f4efe6' --shadow 0.5
+      restyle enqueue --source ./photos --style autumn --on product --then reinhard,style=dusk,on=background
       restyle enqueue --source spring.csv --style look.jpg --on-bad-row skip --json
       restyle enqueue --source s3://shop/catalogue/ --style autumn --confirm --not-before 2026-12-01T22:00
 
@@ -164,6 +188,11 @@ def enqueue(
         "quality": quality,
         "gates": gates,
     }
+    recipe |= {"on": region} if region else {}
+    with mistakes_in("--then"):
+        recipe |= {"then": steps} if (steps := then_of(further)) else {}
+    with mistakes_in("--mask"):
+        recipe |= {"mask": mask_of(mask)} if mask else {}
     with mistakes_in("--protect"):
         recipe |= {"protected_colours": colours} if (colours := protected_of(protected)) else {}
     with mistakes_in("--background"):

@@ -98,8 +98,8 @@ def list_models(models_dir: Path | None, as_json: bool) -> int:
         for card in cards:
             print_json(card.model_dump(mode="json"))
     else:
-        rows = ((card.name, card.version, card.architecture, card.licence, card.summary) for card in cards)
-        print_table(("name", "version", "architecture", "licence", "summary"), rows)
+        heads = ("name", "version", "operation", "architecture", "licence", "summary")
+        print_table(heads, ([getattr(card, head) for head in heads] for card in cards))
     return Exit.SUCCEEDED
 
 
@@ -132,7 +132,7 @@ def check_models(models_dir: Path | None) -> int:
     shelf = _shelf(models_dir)
     code = Exit.SUCCEEDED
     for card in shelf.cards.values():
-        weights = shelf.folder / card.name / "weights.safetensors"
+        weights = shelf.folder / card.name / card.weights_file
         if card.weights_sha256 is None:
             verdict = "has no weights"
         elif not weights.is_file():

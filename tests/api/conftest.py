@@ -80,8 +80,9 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="package")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
-    """Three models: `reinhard` needs a style, `identity` takes none, `still` has no strength either, but a parameter
-    that no colour table can hold."""
+    """`reinhard` needs a style, `identity` takes none, `still` has a parameter that no colour table can hold and no other,
+    `finder` finds products.
+    """
     cards = tmp_path_factory.mktemp("cards")
     for name, needs_style in (("reinhard", True), ("identity", False)):
         (cards / name).mkdir()
@@ -97,6 +98,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
         "parameters": {"glow": glow},
     }
     (cards / "still" / "model.json").write_text(json.dumps(still))
+    (cards / "finder").mkdir()
+    finds = {"operation": "segment", "config": {"side_px": 320}, "weights_sha256": "0" * 64, "parameters": {}}
+    finder = CARD | {"name": "finder", "architecture": "onnx"} | finds
+    (cards / "finder" / "model.json").write_text(json.dumps(finder))
     return CardShelf(cards)
 
 

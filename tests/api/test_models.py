@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 def test_models_are_listed_with_their_whole_cards(api: httpx.Client) -> None:
     models = api.get("/v1/models").json()["data"]
-    assert [model["name"] for model in models] == ["identity", "reinhard", "still"]
-    assert models[1]["needs_style"] is True
-    assert models[1]["parameters"]["strength"]["maximum"] == 1
-    assert api.get("/v1/models/reinhard").json() == models[1]
+    assert [model["name"] for model in models] == ["finder", "identity", "reinhard", "still"]
+    assert (models[0]["operation"], models[0]["config"]) == ("segment", {"side_px": 320})
+    assert models[2]["needs_style"] is True
+    assert models[2]["parameters"]["strength"]["maximum"] == 1
+    assert api.get("/v1/models/reinhard").json() == models[2]
 
 
 def test_an_unknown_model_is_not_found(api: httpx.Client) -> None:

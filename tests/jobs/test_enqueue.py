@@ -71,7 +71,7 @@ def request_for(tmp_path: Path, **changes: Any) -> JobRequest:
 def checked(tmp_path: Path, tenant: Tenant, *, card: dict[str, Any] | None = None, **changes: Any) -> CheckedRequest:
     shelf = shelf_of(tmp_path, **card or {})
     return check_request(
-        request_for(tmp_path, **changes), tenant, shelf=shelf, storages=Storages(), style=None, moment=MOMENT
+        request_for(tmp_path, **changes), tenant, shelf=shelf, storages=Storages(), styles={}, moment=MOMENT
     )
 
 
@@ -110,13 +110,31 @@ def test_the_fingerprint_follows_what_changes_pixels_and_nothing_else(
     }
     with database.transaction() as session:
         for name in ("warm", "cold"):
-            style = make_style(session, name)
+            found = {"look": make_style(session, name)}
             request = request_for(tmp_path, recipe={"model": "tint", "style": "look"})
             shelf = shelf_of(tmp_path, needs_style=True)
-            others.add(
-                check_request(request, tenant, shelf=shelf, storages=Storages(), style=style, moment=MOMENT).fingerprint
-            )
+            one = check_request(request, tenant, shelf=shelf, storages=Storages(), styles=found, moment=MOMENT)
+            others.add(one.fingerprint)
     assert len(others | {plain}) == 6
+
+
+def test_a_recipe_of_several_models_is_completed_from_every_card(tenant: Tenant, tmp_path: Path) -> None:
+    twice = {"model": "tint", "then": [{"model": "tint", "parameters": {"amount": 1}, "on": "product"}]}
+    one = checked(tmp_path, tenant, recipe=twice)
+    assert (one.recipe.parameters, one.recipe.on) == ({"amount": 0.5}, None)
+    assert [step.model_dump() for step in one.recipe.then] == [
+        {"model": "tint", "style": None, "parameters": {"amount": 1}, "on": "product"}
+    ]
+    assert one.fingerprint != checked(tmp_path, tenant, card={"weights_sha256": "0" * 64}, recipe=twice).fingerprint
+
+
+def test_a_model_acts_where_its_card_says_unless_the_recipe_does(tenant: Tenant, tmp_path: Path) -> None:
+    paints = {"acts_on": "background"}
+    plain = checked(tmp_path, tenant, card=paints)
+    assert (plain.recipe.on, plain.recipe.needs_mask) == ("background", True)
+    everywhere = checked(tmp_path, tenant, card=paints, recipe={"model": "tint", "on": "all"})
+    assert (everywhere.recipe.on, everywhere.recipe.needs_mask) == ("all", False)
+    assert everywhere.recipe.model_dump(mode="json")["on"] == "all", "what is read back does the same"
 
 
 def test_of_many_inserts_with_one_key_one_makes_the_job(

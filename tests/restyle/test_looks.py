@@ -1,4 +1,4 @@
-"""Backgrounds, brand colours and mixes, as they are typed."""
+"""Further models, masks, backgrounds, brand colours and mixes, as they are typed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from restyle.looks import background_of, protected_of
+from restyle.looks import background_of, mask_of, protected_of, then_of
 from restyle.sources import shares_of
 
 
@@ -49,3 +49,19 @@ def test_shares_of_a_mix() -> None:
     for wrong in (["autumn=1"], ["a=1", "a=2"], ["a=1", "b"], ["a=1", "b=0"], ["a=1", "b=inf"], ["a=1", "=1"]):
         with pytest.raises(ValueError, match="style"):
             shares_of(wrong)
+
+
+def test_further_models() -> None:
+    found = then_of(["unchanged", "reinhard,style=dusk,on=background,strength=0.5,keep_white=false"])
+    dusk = {"style": "dusk", "on": "background", "parameters": {"strength": 0.5, "keep_white": False}}
+    assert found == [{"model": "unchanged"}, {"model": "reinhard"} | dusk]
+    for wrong in ("", "style=dusk", "reinhard,dusk", "reinhard,strength=much"):
+        with pytest.raises(ValueError, match=r"does not begin with a model|is not name=value"):
+            then_of([wrong])
+
+
+def test_where_masks_come_from() -> None:
+    assert [mask_of(text) for text in ("alpha", "model=ours")] == ["alpha", {"model": "ours"}]
+    for wrong in ("sky", "model", "model=", "alpha=1", "ours=x"):
+        with pytest.raises(ValueError, match="is none of"):
+            mask_of(wrong)

@@ -13,6 +13,7 @@ import pytest
 
 from jobs.cards import BUILT_IN
 from restyle.__main__ import run
+from tests.segmenters import add_segmenter
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +37,14 @@ def test_weights_that_are_not_those_of_the_card_are_named(tmp_path: Path, capsys
         weights.write(b"\0")
     assert run(given) == 1
     assert "weights.safetensors is not what its card names" in capsys.readouterr().out
+    finder = add_segmenter(tmp_path / "models")
+    run(given)
+    assert "finder: as its card says" in capsys.readouterr().out
+    assert run(["models", "show", "finder", *given[2:]]) == 0
+    assert json.loads(capsys.readouterr().out)["operation"] == "segment"
+    (finder / "weights.onnx").write_bytes(b"another")
+    run(given)
+    assert "weights.onnx is not what its card names" in capsys.readouterr().out
     (tmp_path / "models" / "reference-grade" / "weights.safetensors").unlink()
     assert run(given) == 1
     assert "reference-grade: there is no " in capsys.readouterr().out

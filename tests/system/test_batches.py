@@ -12,6 +12,7 @@ from tests.system.conftest import System
 ITEMS = 24
 SMALL, LARGE = 100, 500  # pictures of the two jobs whose memory is compared
 MEMORY_MB = 256
+CASCADE = "reference-grade then monge-kantorovich then reinhard"
 SIZES = ((96, 64), (120, 60), (128, 64), (70, 128), (90, 100), (64, 64))  # several to a bucket, several buckets
 
 
@@ -25,9 +26,12 @@ def fill(system: System) -> None:
 
 
 def digests(system: System, name: str, folder: str) -> dict[str, str]:
-    """Run a job and return the digest of each picture's output."""
+    """Run a job of one model, or of several, and return the digest of each picture's output."""
+    first, *then = (
+        {"model": each, "style": "dusk" if CardShelf().get(each).needs_style else None} for each in name.split(" then ")
+    )
     request: dict[str, Any] = {
-        "recipe": {"model": name, "format": "png", "style": "dusk" if CardShelf().get(name).needs_style else None},
+        "recipe": first | {"format": "png", "then": then},
         "source": {"type": "prefix", "url": system.catalogue_url + folder},
     }
     job = system.api.wait_until_ended(system.api.enqueue(request))
@@ -40,7 +44,7 @@ def digests(system: System, name: str, folder: str) -> dict[str, str]:
 def test_a_pictures_bytes_follow_from_it_alone_whatever_its_batch_its_company_and_its_worker(embedded: System) -> None:
     fill(embedded)
     embedded.api.add_style("dusk", pictures.jpeg(1000, width=200, height=150))
-    found: dict[str, list[dict[str, str]]] = {name: [] for name in CardShelf().cards}
+    found: dict[str, list[dict[str, str]]] = {name: [] for name in (*CardShelf().cards, CASCADE)}
     for size in ("1", "3", "8"):
         worker = embedded.start_worker(RESTYLE_BATCH_SIZE=size)
         for name, runs in found.items():

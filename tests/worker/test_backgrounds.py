@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jobs.recipes import ColourBackground, GradientBackground, PictureBackground
+from jobs.looks import ColourBackground, GradientBackground, PictureBackground
 from worker.backgrounds import NewBackground, compose
 
 RANDOM = np.random.default_rng(0)

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from jobs.cards import CardShelf
-from jobs.claims import Claim
+from jobs.claims import Claim, ClaimedStyle
 from jobs.database import Database
-from jobs.recipes import Background, ColourBackground, KeptBackground, PictureBackground, ProtectedColour, Recipe
+from jobs.looks import Background, ColourBackground, KeptBackground, PictureBackground, ProtectedColour
+from jobs.recipes import Recipe
 from jobs.states import ItemState
 from jobs.storage import Storages
 from tests import pictures
@@ -45,6 +46,10 @@ def run(bench: Bench, claim: Claim) -> None:
 def recipe(model: str = "unchanged", given: dict[str, Any] | None = None, **members: Any) -> Recipe:
     parameters = CardShelf().get(model).complete(given or {})
     return Recipe(**{"model": model, "format": "png", "parameters": parameters} | members)
+
+
+def look(folder: Path) -> dict[str, ClaimedStyle]:
+    return {"look": ClaimedStyle((f"file://{folder}/look.png",), (1.0,))}
 
 
 def claimed(bench: Bench, wanted: Recipe, **replaced: bytes) -> Claim:
@@ -97,7 +102,7 @@ def test_a_background_may_keep_its_photo_with_less_of_the_look(bench: Bench, tmp
     (tmp_path / "look.png").write_bytes(pictures.png(77))
     wanted = recipe("reinhard", FREE, style="look", background=KeptBackground(strength=0.0))
     claim = with_masks(bench, claimed(bench, wanted), but=5)
-    run(bench, dataclasses.replace(claim, references=(f"file://{tmp_path}/look.png",)))
+    run(bench, dataclasses.replace(claim, styles=look(tmp_path)))
     for number, data in bench.outputs().items():
         found, source = decode(data, LIMITS).pixels, pictures.pixels(number)
         assert np.array_equal(found[mask(number) == 0], source[mask(number) == 0])
@@ -111,7 +116,7 @@ def test_a_brands_colour_is_held_through_the_whole_stream(bench: Bench, tmp_path
     files = {"n0": pictures.encoded(pixels, "PNG")}
     for colours in ((), (ProtectedColour(colour="#C8102E", delta_e=2.0),)):
         claim = claimed(bench, recipe("reinhard", style="look", protected_colours=colours), **files)
-        run(bench, dataclasses.replace(claim, references=(f"file://{tmp_path}/look.png",)))
+        run(bench, dataclasses.replace(claim, styles=look(tmp_path)))
         found = decode(bench.outputs()[0], LIMITS).pixels
         assert (np.abs(found[5, 5].astype(int) - RED).max() <= 4) == bool(colours)
 
@@ -119,7 +124,7 @@ def test_a_brands_colour_is_held_through_the_whole_stream(bench: Bench, tmp_path
 def test_a_recipe_may_ask_for_tables_in_place_of_pictures(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "look.png").write_bytes(pictures.png(77))
     claim = claimed(bench, recipe("reference-grade", style="look", format="cube"))
-    run(bench, dataclasses.replace(claim, references=(f"file://{tmp_path}/look.png",)))
+    run(bench, dataclasses.replace(claim, styles=look(tmp_path)))
     assert {row.state for row in bench.results(claim).values()} == {ItemState.SUCCEEDED}
     files = [path.read_text() for path in sorted((bench.folder / "out").glob("*.png"))]  # the keys are the bench's
     assert all(text.startswith('TITLE "reference-grade look"\nLUT_3D_SIZE 33\n') for text in files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import gc
 import json
@@ -16,11 +17,13 @@ import pytest
 import torch
 
 from jobs.cards import BUILT_IN, CardShelf
-from jobs.claims import Claim
+from jobs.claims import Claim, ClaimedStyle
 from jobs.leases import Lease
+from jobs.looks import SegmentedMask, Step
 from jobs.recipes import Recipe
 from jobs.storage import Storages
 from tests import pictures
+from tests.segmenters import add_segmenter
 from worker.checkpoints import read_checkpoint
 from worker.images import PictureLimits
 from worker.model_cache import ModelCache
@@ -59,7 +62,7 @@ def claim(model: str, reference: str) -> Claim:
         recipe=recipe,
         recipe_fingerprint=f"of {model}",
         job_created_at=datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC),
-        references=(reference,),
+        styles={"look": ClaimedStyle((reference,), (1.0,))},
         output_url="file:///out/",
         items=(),
     )
@@ -72,8 +75,8 @@ def test_a_model_is_loaded_once_and_a_style_encoded_once(shelf: CardShelf, refer
 
 def test_what_was_used_longest_ago_makes_room_and_its_memory_is_given_back(shelf: CardShelf, reference: str) -> None:
     models = cache(shelf, 2 * WEIGHTS_BYTES)
-    first = weakref.ref(models.prepare(claim("first", reference)).pipeline)
-    second = weakref.ref(models.prepare(claim("second", reference)).pipeline)
+    first = weakref.ref(models.prepare(claim("first", reference)).steps[0].pipeline)
+    second = weakref.ref(models.prepare(claim("second", reference)).steps[0].pipeline)
     models.prepare(claim("first", reference))
     models.prepare(claim("third", reference))
     assert models.names == ["first", "third"]
@@ -96,6 +99,53 @@ def test_all_but_the_model_of_a_recipe_can_be_evicted(shelf: CardShelf, referenc
     assert models.evict("of second")
     assert models.names == ["second"]
     assert not models.evict("of second")
+
+
+def cascade(reference: str, *names: str, mask: str | None = None) -> Claim:
+    """A claim of a recipe with several models."""
+    first, *then = names
+    steps = tuple(Step(model=name, style="look", on="all") for name in then)
+    recipe = Recipe(model=first, style="look", then=steps, mask=mask and SegmentedMask(model=mask))
+    return dataclasses.replace(claim(first, reference), recipe=recipe, recipe_fingerprint=f"of {names}")
+
+
+def test_the_models_of_one_recipe_are_there_together_even_above_the_budget(shelf: CardShelf, reference: str) -> None:
+    models = cache(shelf, WEIGHTS_BYTES)  # room for one
+    models.prepare(claim("third", reference))
+    prepared = models.prepare(cascade(reference, "first", "second"))
+    assert models.names == ["first", "second"]
+    assert models.prepare(cascade(reference, "first", "second")) is prepared
+    assert not models.evict("of ('first', 'second')"), "each is needed for the other's pictures"
+    gone = [weakref.ref(step.pipeline) for step in prepared.steps]
+    del prepared
+    models.prepare(claim("third", reference))
+    assert models.names == ["third"]
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
+
+
+def test_a_recipe_that_names_a_model_twice_has_it_once_with_each_style(shelf: CardShelf, reference: str) -> None:
+    models = cache(shelf, WEIGHTS_BYTES)
+    twice = models.prepare(cascade(reference, "first", "first"))
+    assert twice.steps[0].pipeline is twice.steps[1].pipeline
+    assert models.names == ["first"]
+
+
+def test_what_computes_a_picture_names_every_model(shelf: CardShelf, reference: str) -> None:
+    add_segmenter(shelf.folder)
+    models = cache(CardShelf(shelf.folder), 10 * WEIGHTS_BYTES)
+    alone = models.prepare(claim("first", reference)).engine
+    both = models.prepare(cascade(reference, "first", "second", mask="finder")).engine
+    assert set(alone.facts) == set(both.facts) - {"then", "mask"}
+    assert [each["model"] for each in both.facts["then"]] == ["second"]
+    assert (both.facts["mask"]["model"], set(both.facts["mask"])) == (
+        "finder",
+        {"model", "model_version", "weights_sha256", "onnxruntime"},
+    )
+    assert models.names == ["first", "second", "finder"]
+    warm = cache(CardShelf(shelf.folder), 10 * WEIGHTS_BYTES)
+    warm.warm_up()
+    assert set(warm.names) == {*NAMES, "finder"}
 
 
 def test_a_warm_cache_holds_what_fits_and_a_damaged_model_spoils_nothing(shelf: CardShelf) -> None:

@@ -34,6 +34,7 @@ from jobs.storage import Storage, Storages
 from jobs.storage_folder import FolderStorage
 from tests import pictures
 from tests.factories import make_job, result_row
+from worker.cascade import ReadyStep
 from worker.engine import engine_of
 from worker.held import HeldLease, HeldLeases
 from worker.images import PictureLimits
@@ -176,8 +177,7 @@ def prepared(claim: Claim, pipeline: Invert) -> Prepared:
     return Prepared(
         recipe=claim.recipe,
         fingerprint=claim.recipe_fingerprint,
-        pipeline=pipeline,
-        style=None,
+        steps=(ReadyStep(pipeline=pipeline, style=None, parameters=claim.recipe.parameters),),
         engine=engine_of(torch.device("cpu"), CardShelf().get(claim.recipe.model)),
     )
 

@@ -23,7 +23,8 @@ class Batch:
 
     images: uint8 [N, 3, H, W], sRGB-encoded, on the pipeline's device.
     sizes: (height, width) in pixels of each picture inside its padding.
-    masks: uint8 [N, 1, H, W], 255 = product, 0 = background, between them a soft edge; None: not needed.
+    masks: uint8 [N, 1, H, W], 255 = product, 0 = background, between them a soft edge; None: not needed. Where a
+        model acts is not its own concern: what lies outside is put back afterwards (`worker.cascade`).
     background_strength: of the look outside of the product, where there are masks; None: as inside.
     protected: colours that the look must leave alone.
     """
@@ -63,7 +64,8 @@ class Pipeline(Protocol):
     def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
         """Return uint8 [N, 3, H, W], same shape as `batch.images`; the padding's content is undefined.
 
-        `parameters` are complete and checked against the model's card.
+        The result is the caller's, who may write on it: it shares no memory with the batch. `parameters` are complete
+        and checked against the model's card.
         """
         ...
 
