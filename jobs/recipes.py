@@ -101,7 +101,8 @@ class Recipe(Plain):
     @property
     def needs_mask(self) -> bool:
         """Whether product and background are told apart; of a complete recipe."""
-        return self.background is not None or any(step.on not in (None, "all") for step in self.steps)
+        regions = (self.on, *(step.on for step in self.then))
+        return self.background is not None or any(region not in (None, "all") for region in regions)
 
 
 SettledState = Literal["succeeded", "reused", "rejected", "failed", "cancelled"]

@@ -117,6 +117,20 @@ def test_gates_go_with_the_recipe_and_measures_are_shown(running_api: RunningApi
     assert client.measures(job["id"]) == []
 
 
+def test_further_models_and_masks_go_with_the_recipe(running_api: RunningApi, shell: Shell) -> None:
+    line = ("enqueue", "--source", running_api.pictures, "--model", "plain", "--on", "product", "--json")
+    (job,) = shell(*line, "--then", "plain,on=background", "--then", "plain", "--mask", "alpha").json
+    assert (job["recipe"]["on"], job["recipe"]["mask"]) == ("product", "alpha")
+    assert [(step["model"], step["on"]) for step in job["recipe"]["then"]] == [
+        ("plain", "background"),
+        ("plain", "all"),
+    ]
+    unknown = shell(*line, "--mask", "model=nobody")
+    assert unknown.code != 0
+    assert "recipe.mask.model" in unknown.err
+    assert shell(*line, "--then", "on=background").code == 2
+
+
 def test_the_same_picture_is_uploaded_as_one_style(
     running_api: RunningApi, shell: Shell, client: Client, look: Path
 ) -> None:
