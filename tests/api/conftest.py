@@ -80,7 +80,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="package")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
-    """`reinhard` needs a style, `identity` takes none, `still` has a parameter that no colour table can hold and no other,
+    """`reinhard` needs a style, `identity` takes none, `still` has one parameter, which no colour table can hold, and
     `finder` finds products.
     """
     cards = tmp_path_factory.mktemp("cards")
