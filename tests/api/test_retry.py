@@ -77,7 +77,7 @@ def test_the_recipe_of_a_retry_can_differ(api: httpx.Client, database: Database,
     child = api.post(f"/v1/jobs/{parent}/retry", json={"recipe": {"parameters": {"strength": 0.5}}}).json()
     assert child["recipe"]["parameters"] == {"strength": 0.5}
     further = api.post(f"/v1/jobs/{parent}/retry", json={"recipe": {"then": [{"model": "still"}]}}).json()
-    assert further["recipe"]["then"] == [{"model": "still", "style": None, "parameters": {}, "on": "all"}]
+    assert further["recipe"]["then"] == [{"model": "still", "style": None, "parameters": {"glow": 0}, "on": "all"}]
     wrong = api.post(f"/v1/jobs/{parent}/retry", json={"recipe": {"parameters": {"strength": 7}}})
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "recipe.parameters.strength")
     format_too = api.post(f"/v1/jobs/{parent}/retry", json={"recipe": {"format": "webp"}})
