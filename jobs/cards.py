@@ -26,11 +26,12 @@ class Parameter(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Literal["number", "integer", "boolean"]
+    type: Literal["number", "integer", "boolean", "string"]
     description: str
-    default: float | int | bool
+    default: float | int | bool | str
     minimum: float | None = None
     maximum: float | None = None
+    enum: tuple[str, ...] | None = None  # of a string: what it may be
     local: bool = False  # whether it tells one place of a picture from another, which no colour table can
     # Whether the model had recipes before it had this: it is left out of those that give it its default, so that they
     # are written and identified as before.
@@ -40,12 +41,16 @@ class Parameter(BaseModel):
         """Say what this parameter accepts."""
         if self.type == "boolean":
             return "give true or false"
+        if self.type == "string":
+            return f"give one of {', '.join(self.enum or ())}"
         kind = "a whole number" if self.type == "integer" else "a number"
         return f"give {kind} from {self.minimum:g} to {self.maximum:g}"
 
     def accepts(self, value: object) -> bool:
         if self.type == "boolean":
             return isinstance(value, bool)
+        if self.type == "string":
+            return value in (self.enum or ())
         kinds = int if self.type == "integer" else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds):
             return False

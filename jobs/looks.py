@@ -8,8 +8,9 @@ from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt
 
 from jobs.plain import Plain
 
-ParameterValue = StrictFloat | StrictInt | StrictBool
-"""No text that happens to hold a number; which of the three a parameter takes, its card says."""
+Word = Annotated[str, Field(strict=True, max_length=64, pattern=r"^[a-z][a-z0-9-]*$")]
+ParameterValue = StrictFloat | StrictInt | StrictBool | Word
+"""No text that happens to hold a number; which of the four a parameter takes, its card says."""
 
 Region = Literal["all", "product", "background"]
 """Where a model acts: what lies outside keeps every byte, along the mask's soft edge both are mixed."""

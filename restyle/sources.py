@@ -13,6 +13,7 @@ from typing import Any
 
 MANIFESTS = (".csv", ".jsonl", ".ndjson")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+WORD = re.compile(r"[a-z][a-z0-9-]*")
 HAS_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 SIGNATURES = (  # the first bytes of each format that is accepted: offset, bytes
@@ -61,7 +62,7 @@ def source_of(place: str, *, on_bad_row: str) -> dict[str, Any]:
 
 
 def parameters_of(settings: Sequence[str]) -> dict[str, Any]:
-    """Return the parameters that `--set name=value` names; values are numbers, true or false.
+    """Return the parameters that `--set name=value` names; values are numbers, true or false, or a word.
 
     Raises:
         ValueError: not of the form name=value, or another kind of value.
@@ -70,14 +71,19 @@ def parameters_of(settings: Sequence[str]) -> dict[str, Any]:
     parameters = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        try:
-            value = json.loads(text.lower())
-        except ValueError:
-            value = None
-        if not name or not equals or not isinstance(value, (int, float)):
-            raise ValueError(f"{setting!r} is not name=value with a number, true or false, such as strength=0.7")
+        value = _value(text)
+        if not name or not equals or value is None:
+            raise ValueError(f"{setting!r} is not name=value with a number, true, false or a word: strength=0.7")
         parameters[name] = value
     return parameters
+
+
+def _value(text: str) -> float | int | bool | str | None:
+    try:
+        value = json.loads(text.lower())
+    except ValueError:
+        return text if WORD.fullmatch(text) else None
+    return value if isinstance(value, (int, float)) else None
 
 
 def gates_of(minimums: Sequence[str], maximums: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -34,13 +34,22 @@ def test_a_folder_is_a_prefix(tmp_path: Path) -> None:
     assert source_of(str(tmp_path), on_bad_row="fail") == {"type": "prefix", "url": f"file://{tmp_path}/"}
 
 
-def test_parameters_are_numbers_and_truths() -> None:
-    given = ["strength=0.7", "steps=4", "keep_white=true", "fast=False"]
+def test_parameters_are_numbers_truths_and_words() -> None:
+    given = ["strength=0.7", "steps=4", "keep_white=true", "fast=False", "painting=great-wave-2"]
 
-    assert parameters_of(given) == {"strength": 0.7, "steps": 4, "keep_white": True, "fast": False}
+    assert parameters_of(given) == {
+        "strength": 0.7,
+        "steps": 4,
+        "keep_white": True,
+        "fast": False,
+        "painting": "great-wave-2",
+    }
 
 
-@pytest.mark.parametrize("setting", ["strength", "=1", "strength=", "strength=high", "strength=[1]", "strength=null"])
+@pytest.mark.parametrize(
+    "setting",
+    ["strength", "=1", "strength=", "strength=Great", "strength=[1]", 'strength="1"', "strength=1 2", "strength=null"],
+)
 def test_other_parameters_are_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="name=value"):
         parameters_of([setting])

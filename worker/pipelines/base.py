@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worker.networks.protected_colours import ProtectedColour
 
-Parameters = Mapping[str, float | int | bool]
+Parameters = Mapping[str, float | int | bool | str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
