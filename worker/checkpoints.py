@@ -20,7 +20,7 @@ from torch import Tensor
 from jobs.cards import Card, CardShelf
 from jobs.errors import CheckpointMismatch
 from worker.packing import unpacked
-from worker.pipelines import reference_grade
+from worker.pipelines import any_painting, painter, reference_grade
 from worker.pipelines.base import Pipeline
 from worker.pipelines.monge_kantorovich import MongeKantorovich
 from worker.pipelines.reinhard import Reinhard
@@ -28,6 +28,8 @@ from worker.pipelines.unchanged import Unchanged
 
 # Architectures that learn: built from a card's config and the weights.
 NETWORKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor], torch.device], Pipeline]] = {
+    "any_painting": any_painting.load,
+    "painter": painter.load,
     "reference_grade": reference_grade.load,
 }
 # Architectures that are a formula.

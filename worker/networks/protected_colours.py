@@ -53,9 +53,20 @@ def protect(table: Tensor, protected: Sequence[ProtectedColour], *, ordered: boo
     return in_order(found, fixed=torch.stack(cores).any(0)) if ordered else found
 
 
+def free_of(picture: Tensor, protected: Sequence[ProtectedColour]) -> Tensor:
+    """Return where a picture may change, float [1, h, w]: 0 up to `NEAR` of a protected colour, 1 far from all.
+
+    For what is no table. picture: [3, h, w] of 0 to 255.
+    """
+    free = torch.ones_like(picture[0], dtype=torch.float32)
+    for each in protected:
+        free = torch.minimum(free, smooth_step(_distance(picture / 255, each.colour), NEAR, _FREE))
+    return free[None]
+
+
 def _distance(plain: Tensor, colour: tuple[int, int, int]) -> Tensor:
-    """Return each lattice point's distance from a colour: CIELAB, lightness counting half. Shape [D, D, D]."""
-    lab = srgb_to_lab(plain.permute(1, 2, 3, 0))
+    """Return the distance of colours [3, …] in [0, 1] from one: CIELAB, lightness counting half. Shape […]."""
+    lab = srgb_to_lab(plain.movedim(0, -1))
     difference = lab - srgb_to_lab(plain.new_tensor(colour) / 255)
     return (difference * plain.new_tensor((_LIGHTNESS, 1, 1))).square().sum(-1).sqrt()
 

@@ -1,0 +1,102 @@
+"""Paints pictures in one of the manners that it has learned: one pass, several manners in one network.
+
+Johnson, Alahi & Fei-Fei 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution",
+arXiv:1603.08155, with the conditional instance normalisation of Dumoulin, Shlens & Kudlur 2017, "A Learned
+Representation for Artistic Style", arXiv:1610.07629, equation 5.
+Departures: narrower; reflections and enlarging in place of zeros and transposed convolutions, as in the second paper;
+what comes out is the picture itself in the painting's colours, changed, so that little training goes far; and the
+network is given noise, so that it has something to make strokes of where a picture is of one colour, as a studio's
+background is (after Ulyanov et al. 2016, "Texture Networks", arXiv:1603.03417).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worker.networks.painting import Convolution, enlarged, logit
+
+NOISES = 2  # planes: one that differs from pixel to pixel, one that changes slowly
+_SLOWLY_PX = 8
+_APART = 0.2  # deviation of what tells manners apart, before training; chosen: were they equal, they would stay so long
+
+
+class PainterNetwork(nn.Module):
+    """The network."""
+
+    def __init__(
+        self,
+        *,
+        paintings: Sequence[str],  # the manners' names
+        width: int,  # channels at full size; four times as many at a fourth
+        blocks: int,  # residual blocks
+    ) -> None:
+        """Make a network without knowledge."""
+        super().__init__()
+        self.paintings = tuple(paintings)
+        manners = len(self.paintings)
+        self.down = nn.ModuleList(
+            [
+                Convolution(3 + NOISES, width, 9),
+                Convolution(width, 2 * width, 3, stride=2),
+                Convolution(2 * width, 4 * width, 3, stride=2),
+            ]
+        )
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([Convolution(4 * width, 4 * width, 3), Convolution(4 * width, 4 * width, 3)])
+            for _ in range(blocks)
+        )
+        self.up = nn.ModuleList([Convolution(4 * width, 2 * width, 3), Convolution(2 * width, width, 3)])
+        self.out = Convolution(width, 3, 9)
+        # One for each convolution but the last, in their order.
+        channels = [width, 2 * width, *[4 * width] * (2 * blocks + 1), 2 * width, width]
+        self.normalise = nn.ModuleList(_Normalised(each, manners) for each in channels)
+        # What shows through of the picture: its colours, normalised, by a matrix and a shift for each manner.
+        self.colours = nn.Parameter(torch.eye(3).repeat(manners, 1, 1))
+        self.tint = nn.Parameter(torch.zeros(manners, 3))
+
+    def forward(self, pictures: Tensor, noise: Tensor, shares: Tensor) -> Tensor:
+        """Return the pictures painted, float [N, 3, H, W] in (0, 1).
+
+        pictures: float [N, 3, H, W] in [0, 1]. noise: [N, 2, H, W] or [1, 2, H, W], see `noise`.
+        shares: [N, paintings]: of which manner how much; each row's sum is 1.
+        """
+        normalise = iter(self.normalise)
+        features = torch.cat((pictures * 2 - 1, noise.expand(len(pictures), -1, -1, -1)), dim=1)
+        for layer in self.down:
+            features = F.relu(next(normalise)(layer(features), shares))
+        for block in self.blocks:
+            first, second = cast("nn.ModuleList", block)
+            changed = F.relu(next(normalise)(first(features), shares))
+            features = features + next(normalise)(second(changed), shares)
+        for layer in self.up:
+            features = F.relu(next(normalise)(layer(enlarged(features)), shares))
+        colours = torch.einsum("np,pcd->ncd", shares, self.colours)
+        shown = torch.einsum("ncd,ndhw->nchw", colours, F.instance_norm(logit(pictures)))
+        return torch.sigmoid(self.out(features).float() + shown.float() + (shares @ self.tint)[:, :, None, None])
+
+
+class _Normalised(nn.Module):
+    """Conditional instance normalisation: the one part that knows the manner."""
+
+    def __init__(self, channels: int, manners: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(1 + _APART * torch.randn(manners, channels))
+        self.shift = nn.Parameter(_APART * torch.randn(manners, channels))
+
+    def forward(self, features: Tensor, shares: Tensor) -> Tensor:
+        scale, shift = ((shares @ each)[:, :, None, None] for each in (self.scale, self.shift))
+        return F.instance_norm(features) * scale + shift  # equation 5
+
+
+def noise(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Draw noise, [count, 2, height, width], on the CPU."""
+    fine = torch.randn(count, 1, height, width, generator=generator)
+    size = (-(-height // _SLOWLY_PX), -(-width // _SLOWLY_PX))
+    slow = torch.randn(count, 1, *size, generator=generator)
+    slow = F.interpolate(slow, scale_factor=float(_SLOWLY_PX), mode="bilinear")[:, :, :height, :width]
+    return torch.cat((fine, slow), dim=1)
