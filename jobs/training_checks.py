@@ -8,7 +8,7 @@ from jobs.cards import CardShelf
 from jobs.errors import InvalidRequest
 from jobs.recipes import ManifestSource, Recipe, Source
 from jobs.refusals import refusal
-from jobs.trainings import MODEL_NAME
+from jobs.trainings import MODEL_NAME, TAUGHT
 
 
 def check_training(recipe: Recipe, shelf: CardShelf) -> None:
@@ -29,6 +29,9 @@ def check_training(recipe: Recipe, shelf: CardShelf) -> None:
     if not re.fullmatch(MODEL_NAME, recipe.model):
         remedy = "name the new model in lower-case letters, digits and single hyphens"
         raise _refusal("model", recipe.model, remedy, code="model_name_invalid")
+    if training.objective in TAUGHT:
+        remedy = "choose another, or use `restyle train` with a config that names references: a job has none"
+        raise _refusal("training.objective", training.objective, remedy, code="references_needed")
     given = recipe.model_dump(mode="json", include={"style", "parameters", "on", "then"})
     for field, value in given.items():
         if value:

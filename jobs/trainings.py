@@ -14,16 +14,22 @@ Count = Annotated[int, Field(strict=True, ge=1, le=100_000_000)]
 Size = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
+TAUGHT = ("any_painting", "painter")  # objectives that learn from style pictures, with the teacher's help
+
+
 class Training(BaseModel):
     """How a network is trained. The same photos, settings and kind of machine give the same weights, to the byte."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    objective: Literal["reference_grade", "brand_look"] = Field(
+    objective: Literal["reference_grade", "brand_look", "painter", "any_painting"] = Field(
         "reference_grade",
-        description="What is learned: to carry over the grade of any reference, or the look that the photos have.",
+        description="What is learned: to carry over the grade of any reference, the look that the photos have, to "
+        "paint in the manner of a few style pictures, or of any.",
     )
-    licence: str = Field(min_length=1, max_length=200, description="Licence of the photos, for the card.")
+    licence: str = Field(
+        min_length=1, max_length=200, description="Licence of the photos, and of style pictures, for the card."
+    )
     seed: int = Field(0, strict=True, ge=0, lt=2**63, description="Of every random choice.")
     iterations: Count | None = Field(None, description="How many steps; or give minutes.")
     minutes: float | None = Field(

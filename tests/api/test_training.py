@@ -34,6 +34,7 @@ def test_training_is_enqueued_like_any_job(api: httpx.Client, job_request: dict[
         ({"training": {"licence": "x"}}, "recipe.training"),
         ({"training": TRAINING | {"iterations": 0}}, "recipe.training.iterations"),
         ({"training": TRAINING | {"objective": "dream"}}, "recipe.training.objective"),
+        ({"training": TRAINING | {"objective": "painter"}}, "recipe.training.objective"),
         ({"training": TRAINING | {"start_from": "/etc"}}, "recipe.training.start_from"),
         ({"model": "Not A Name"}, "recipe.model"),
         ({"style": "dusk"}, "recipe.style"),

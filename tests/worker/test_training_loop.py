@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tensorboardX.proto.event_pb2 import Event
 
+from jobs import trainings
 from jobs.cards import Card, CardShelf
 from jobs.errors import Conflict, InvalidRequest
 from jobs.trainings import Training
@@ -28,7 +29,7 @@ from worker.training.__main__ import main
 from worker.training.config import RunConfig, parse_config, read_config
 from worker.training.grade import GradeObjective
 from worker.training.loop import Watcher
-from worker.training.objectives import OBJECTIVES
+from worker.training.objectives import OBJECTIVES, TAUGHT
 from worker.training.runs import run
 
 ROOT = Path(__file__).parents[2]
@@ -302,7 +303,10 @@ def test_a_config_may_be_toml_and_its_places_are_taken_from_its_folder(folder: P
         ({"bach": 3}, "bach is 3: leave it out, or correct its spelling; there are objective, licence"),
         ({"freeze": ["stem"]}, "freeze and sparsity need start_from"),
         ({"network": {"kode": 3}}, "network is {'kode': 3}: give sizes that it has"),
-        ({"objective": "dream"}, "objective is 'dream': it should be 'reference_grade' or 'brand_look'"),
+        (
+            {"objective": "dream"},
+            "objective is 'dream': it should be 'reference_grade', 'brand_look', 'painter' or 'any_painting'",
+        ),
         ({"start_from": "nobody", "network": None}, "give a folder with a model.json, or one of monge-kantorovich"),
         ({"start_from": "unchanged", "network": None}, "choose a model of the architecture reference_grade"),
         ({"photos": ["file:///nowhere/"]}, "found 0 photos"),
@@ -331,7 +335,8 @@ def test_the_command_says_what_is_wrong_in_words(tmp_path: Path, capsys: pytest.
 
 def test_every_objective_that_can_be_asked_for_is_there() -> None:
     asked = get_args(Training.model_fields["objective"].annotation)
-    assert set(OBJECTIVES) == set(asked)
+    assert {*OBJECTIVES, *TAUGHT} == set(asked)
+    assert set(TAUGHT) == set(trainings.TAUGHT)
 
 
 # --- measuring, and making lighter ---------------------------------------------------------------------

@@ -6,14 +6,14 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from jobs.cards import CardShelf
 from jobs.errors import InvalidRequest, Problem
 from jobs.locations import Location
-from jobs.trainings import MODEL_NAME, Training
+from jobs.trainings import MODEL_NAME, TAUGHT, Training
 
 
 class RunConfig(Training):
@@ -21,8 +21,19 @@ class RunConfig(Training):
 
     name: str = Field(pattern=MODEL_NAME, max_length=64, description="Of the model, in its card.")
     photos: tuple[str, ...] = Field(min_length=1, description="Folders or s3:// prefixes, searched to their depths.")
+    references: tuple[str, ...] = Field(
+        (), description="The same of the style pictures, where the objective needs any."
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")
     threads: int = Field(2, strict=True, ge=1, le=1024, description="Of the CPU; their number decides how sums round.")
+
+    @model_validator(mode="after")
+    def _references_fit(self) -> Self:
+        if bool(self.references) != (self.objective in TAUGHT):
+            raise ValueError(
+                f"give references to the objectives {', '.join(TAUGHT)}, and to no other: folders of style pictures"
+            )
+        return self
 
 
 def read_config(path: Path) -> RunConfig:
@@ -40,7 +51,10 @@ def read_config(path: Path) -> RunConfig:
     except ValueError as error:  # what both parsers raise
         raise _refusal("config", str(path), f"write TOML, or JSON in a file that ends in .json: {error}") from None
     config = parse_config(given)
-    changes: dict[str, Any] = {"photos": tuple(place_of(place, path.parent) for place in config.photos)}
+    changes: dict[str, Any] = {
+        field: tuple(place_of(place, path.parent, field) for place in getattr(config, field))
+        for field in ("photos", "references")
+    }
     if config.start_from is not None and config.start_from not in CardShelf().cards:
         changes["start_from"] = str((path.parent / config.start_from).resolve())
     return config.model_copy(update=changes)
@@ -80,11 +94,11 @@ def _refusal(field: str, value: object, remedy: str) -> InvalidRequest:
     return InvalidRequest(Problem(field=field, value=value, remedy=remedy))
 
 
-def place_of(place: str, folder: Path) -> str:
-    """Return a location of photos as a URL."""
+def place_of(place: str, folder: Path, field: str = "photos") -> str:
+    """Return a location of pictures as a URL."""
     if "://" in place:
-        return str(Location.parse(place, field="photos").as_prefix())
+        return str(Location.parse(place, field=field).as_prefix())
     path = (folder / place).resolve()
     if not path.is_dir():
-        raise _refusal("photos", place, f"name a folder that is there: {path} is not")
-    return str(Location.parse(f"file://{path}", field="photos").as_prefix())
+        raise _refusal(field, place, f"name a folder that is there: {path} is not")
+    return str(Location.parse(f"file://{path}", field=field).as_prefix())

@@ -125,10 +125,10 @@ class GradeObjective:
     side_px = PHOTO_SIDE_PX
     probe_examples = 256
     headline = "held_out_psnr_db"
-    sizes: Mapping[str, int] = CONFIG
+    sizes: Mapping[str, Any] = CONFIG
     card: Mapping[str, Any] = CARD
 
-    def build(self, sizes: Mapping[str, int], generator: torch.Generator) -> GradeNetwork:
+    def build(self, sizes: Mapping[str, Any], generator: torch.Generator) -> GradeNetwork:
         """Return a network whose basis is a good first guess."""
         network = GradeNetwork(**sizes)
         first_guess = principal_grades(len(network.basis), lattice=network.basis.shape[-1], generator=generator)

@@ -214,7 +214,8 @@ def _identity(training: Training, photos: PhotoSet, start: Start) -> dict[str, A
     """Return what tells one run from another. Where photos and models lie is no part of it."""
     identity = training.model_dump(mode="json", include=set(Training.model_fields))
     started_from = None if start.card is None else start.card.weights_sha256
-    return {**identity, "start_from": started_from, "photos_sha256": photos.digest}
+    identity |= {"start_from": started_from, "photos_sha256": photos.digest}
+    return identity if start.references is None else identity | {"references_sha256": start.references.digest}
 
 
 @contextmanager

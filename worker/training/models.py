@@ -17,6 +17,7 @@ from jobs.trainings import Training
 from worker.packing import packed
 from worker.training.loop import Trained
 from worker.training.photos import PhotoSet
+from worker.training.references import References
 from worker.training.starting import Start
 from worker.training.state import replace_file
 
@@ -64,6 +65,7 @@ def write_trained(
             "iterations": trained.progress.iteration,
             "batch": training.batch,
             "photos": {"count": len(photos.pixels), "sha256": photos.digest, "licence": training.licence},
+            **({} if start.references is None else {"references": _told(start.references)}),
             "seconds": round(trained.progress.seconds),
             "device": device,
             "torch": torch.__version__,
@@ -72,6 +74,10 @@ def write_trained(
         "metrics": {name: round(value, 3) for name, value in trained.metrics.items()},
     }
     return write_model(folder, weights, card)
+
+
+def _told(references: References) -> dict[str, Any]:
+    return {"names": list(references.names), "sha256": references.digest}
 
 
 def origin(card: Card) -> dict[str, Any]:

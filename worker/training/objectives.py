@@ -5,13 +5,17 @@ The loop (`worker.training.loop`) knows nothing but this. A new objective is a f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
+from worker.networks.vgg import VggFeatures
+from worker.training.any_painting import AnyPaintingObjective
 from worker.training.grade import BrandLook, GradeObjective
+from worker.training.painter import PainterObjective
+from worker.training.references import References
 
 
 class Examples(Protocol):
@@ -27,10 +31,10 @@ class Objective(Protocol):
     side_px: int  # photos are kept as squares of this size
     probe_examples: int  # drawn once from the photos held out
     headline: str  # the measure that tells which weights are best: more is better
-    sizes: Mapping[str, int]  # of the network, where a run names no others
+    sizes: Mapping[str, Any]  # of the network, where a run names no others; names are the run's own
     card: Mapping[str, Any]  # what every card of such a model says: operation, summary, parameters, limits …
 
-    def build(self, sizes: Mapping[str, int], generator: torch.Generator) -> nn.Module:
+    def build(self, sizes: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
         """Return an untrained network. May raise TypeError for sizes that it does not know."""
 
     def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Any:
@@ -46,5 +50,9 @@ class Objective(Protocol):
         """Return the columns of a sample sheet by title: pictures float [R, 3, h, w] in [0, 1], row beside row."""
 
 
-# By name: those that jobs.trainings knows.
+# By name, those that jobs.trainings knows. The second table's learn from style pictures, with the teacher's help.
 OBJECTIVES: dict[str, Objective] = {"reference_grade": GradeObjective(), "brand_look": BrandLook()}
+TAUGHT: dict[str, Callable[[References, VggFeatures], Objective]] = {
+    "any_painting": AnyPaintingObjective,
+    "painter": PainterObjective,
+}

@@ -13,10 +13,14 @@ from jobs.locations import Location
 from jobs.settings import Settings
 from jobs.storage import Storages
 from worker.device import resolve
+from worker.networks.vgg import VggFeatures
+from worker.teacher import load_teacher
 from worker.training.config import RunConfig
 from worker.training.loop import Watcher, train
 from worker.training.models import write_trained
+from worker.training.objectives import TAUGHT
 from worker.training.photos import NoPhotos, load_photos
+from worker.training.references import References, load_references
 from worker.training.starting import find_start
 
 HELD_OUT_AT_LEAST = 2
@@ -29,14 +33,15 @@ def run(config: RunConfig, folder: Path, *, watcher: Watcher, command: str) -> C
         InvalidRequest: something in the config cannot be done, or the folder holds another run.
         Conflict: another process trains in this folder.
         CheckpointMismatch: the weights of the model to start from are not those of its card.
+        TeacherMissing: the objective needs the teacher, which is not installed.
         StorageError: storage did not answer.
 
     """
     device = _device(config)
     torch.set_num_threads(config.threads)
-    start = find_start(config)
     places = [Location.parse(place, field="photos") for place in config.photos]
     with closing(open_storages()) as storages:
+        start = find_start(config, _taught(config, storages, device))
         try:
             photos = load_photos(
                 places,
@@ -56,6 +61,14 @@ def run(config: RunConfig, folder: Path, *, watcher: Watcher, command: str) -> C
         else torch.cuda.get_device_name(device)
     )
     return write_trained(folder, trained, config, photos, start, name=config.name, command=command, device=shown)
+
+
+def _taught(config: RunConfig, storages: Storages, device: torch.device) -> tuple[References, VggFeatures] | None:
+    """Return the style pictures and the teacher, where the objective learns from them."""
+    if config.objective not in TAUGHT:
+        return None
+    places = [Location.parse(place, field="references") for place in config.references]
+    return load_references(places, storages), load_teacher(device)
 
 
 def open_storages() -> Storages:

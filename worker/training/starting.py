@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from jobs.cards import BUILT_IN, Card
 from jobs.errors import InvalidRequest, Problem
 from jobs.trainings import Training
 from worker.checkpoints import Checkpoint, read_model
-from worker.training.objectives import OBJECTIVES, Objective
+from worker.networks.vgg import VggFeatures
+from worker.training.objectives import OBJECTIVES, TAUGHT, Objective
+from worker.training.references import References
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +25,18 @@ class Start:
 
     objective: Objective
     checkpoint: Checkpoint | None  # of the model to go on from
+    references: References | None = None  # the style pictures that it learns from
 
     @property
     def card(self) -> Card | None:
         return None if self.checkpoint is None else self.checkpoint.card
 
-    def sizes(self, training: Training) -> dict[str, int]:
-        """Return the sizes of the network."""
-        return dict(self.card.config) if self.card else {**self.objective.sizes, **training.network}
+    def sizes(self, training: Training) -> dict[str, Any]:
+        """Return the sizes of the network, and the names of what it learns."""
+        if self.card is None:
+            return {**self.objective.sizes, **training.network}
+        named = {name: value for name, value in self.objective.sizes.items() if not isinstance(value, int)}
+        return {**self.card.config, **named}
 
     def network(self, training: Training, generator: torch.Generator) -> nn.Module:
         """Return the network, with what is frozen frozen.
@@ -44,27 +51,32 @@ class Start:
         except (TypeError, RuntimeError) as error:
             raise _refusal("network", training.network, f"give sizes that it has: {error}") from None
         if self.checkpoint is not None:
-            network.load_state_dict(self.checkpoint.weights)
+            try:
+                network.load_state_dict(self.checkpoint.weights)
+            except RuntimeError:
+                remedy = "give as many style pictures as the model to start from has paintings"
+                raise _refusal("references", list(sizes.get("paintings", [])), remedy) from None
         _freeze(network, training.freeze)
         return network
 
 
-def find_start(training: Training) -> Start:
-    """Return what a run begins with.
+def find_start(training: Training, taught: tuple[References, VggFeatures] | None = None) -> Start:
+    """Return what a run begins with. `taught`: the style pictures and the teacher, where the objective needs them.
 
     Raises:
         InvalidRequest: there is no such objective or model, or they do not fit.
         CheckpointMismatch: the model's weights are not those of its card.
 
     """
-    objective = OBJECTIVES[training.objective]
+    references = None if taught is None else taught[0]
+    objective = OBJECTIVES[training.objective] if taught is None else TAUGHT[training.objective](*taught)
     if training.start_from is None:
-        return Start(objective=objective, checkpoint=None)
+        return Start(objective=objective, checkpoint=None, references=references)
     checkpoint = read_model(model_folder(training.start_from))
     if checkpoint.card.architecture != objective.architecture:
         remedy = f"choose a model of the architecture {objective.architecture}; this is {checkpoint.card.architecture}"
         raise _refusal("start_from", training.start_from, remedy)
-    return Start(objective=objective, checkpoint=checkpoint)
+    return Start(objective=objective, checkpoint=checkpoint, references=references)
 
 
 def model_folder(name: str) -> Path:

@@ -1,0 +1,164 @@
+"""What `painter` learns: photos painted in the manner of a few style pictures; see `worker.training.objectives`.
+
+Johnson et al. 2016, arXiv:1603.08155, section 3: the painted photo shows to the teacher what the photo shows, and its
+features go together as the painting's do. Departures: means and covariances take the place of Gram matrices, and each
+distance is a share of its own length (`worker.training.perception`), so that no painting and no layer drowns another;
+crops are small, for processors without a GPU; many photos stand on white, as a catalogue's do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from worker.networks.painter import PainterNetwork, noise
+from worker.networks.painting import logit
+from worker.networks.vgg import VggFeatures
+from worker.training.perception import apart, covariance, style_apart, total_variation
+from worker.training.photos import random_crops, random_outlines, random_whites
+from worker.training.references import References
+
+SIZES: dict[str, int] = {"width": 16, "blocks": 4}
+PHOTO_SIDE_PX = 160  # photos are kept at this size
+CROP_PX = 96  # chosen: some strokes across
+SHEET_ROWS = 8
+_ON_WHITE = 0.4  # of the examples; chosen: about what shops' pictures are
+
+_STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_1")  # as Johnson et al., the deepest one less deep: cheaper
+_CONTENT_LAYER = "relu3_3"
+# Chosen so that the manner outweighs what is shown; not tuned.
+_CONTENT, _STYLE, _SMOOTH = 1.0, 4.0, 1.0
+
+CARD: dict[str, Any] = {
+    "operation": "restyle",
+    "summary": "Paints backgrounds, or whole pictures, in the manner of one of the paintings that it has learned.",
+    "needs_style": False,
+    "limits": [
+        "Only the paintings that it was trained on: others need a training of their own.",
+        "It paints a copy of at most 640 px; the change is enlarged: in a large picture strokes are wide and soft.",
+        "What it paints over changes: letters and faces do not survive. Keep it off products, or weak.",
+    ],
+}
+STRENGTH: dict[str, Any] = {
+    "type": "number",
+    "description": "How far to go from the photo as it is (0) to the painting (1).",
+    "default": 1.0,
+    "minimum": 0.0,
+    "maximum": 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """A batch."""
+
+    photos: Tensor  # float [N, 3, 96, 96] in [0, 1]
+    noise: Tensor  # [N, 2, 96, 96]
+    shares: Tensor  # [N, paintings]: in which manner each is to be painted
+
+    def to(self, device: torch.device) -> Examples:
+        """Return the same on a device."""
+        return Examples(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+class PainterObjective:
+    """The objective; see `worker.training.objectives.Objective`."""
+
+    architecture = "painter"
+    side_px = PHOTO_SIDE_PX
+    probe_examples = 16
+    headline = "held_out_likeness"
+
+    def __init__(self, references: References, teacher: VggFeatures) -> None:
+        """Look at the paintings."""
+        names = list(references.names)
+        self._paintings, self._teacher = references.pictures, teacher
+        self._manners = _manners_of(references, teacher)
+        self.sizes: Mapping[str, Any] = {**SIZES, "paintings": names}
+        painting = {"type": "string", "description": "In whose manner.", "default": names[0], "enum": names}
+        self.card: Mapping[str, Any] = {**CARD, "parameters": {"painting": painting, "strength": STRENGTH}}
+
+    def build(self, sizes: Mapping[str, Any], generator: torch.Generator) -> PainterNetwork:
+        """Return a network that gives pictures the colours of the paintings."""
+        network = PainterNetwork(**sizes)
+        with torch.no_grad():
+            for manner, painting in enumerate(self._paintings):
+                colours = logit(painting / 255).flatten(1)
+                values, vectors = torch.linalg.eigh(torch.cov(colours))
+                network.colours[manner] = vectors @ values.clamp(min=0).sqrt().diag() @ vectors.T
+                network.tint[manner] = colours.mean(1)
+        return network
+
+    def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
+        which = torch.randint(len(pixels), (count,), generator=generator)
+        photos = random_crops(pixels[which], CROP_PX, generator)
+        white = (torch.rand(count, 1, 1, 1, generator=generator) < _ON_WHITE).float()
+        outline = torch.maximum(random_outlines(count, CROP_PX, generator), 1 - white)
+        photos = torch.lerp(random_whites(count, CROP_PX, generator), photos, outline)
+        paintings = len(self.sizes["paintings"])
+        first = torch.randint(paintings, (1,), generator=generator)
+        manners = (first + torch.arange(count)) % paintings  # in turn: each batch has of all about as many
+        return Examples(
+            photos=photos,
+            noise=noise(count, CROP_PX, CROP_PX, generator),
+            shares=F.one_hot(manners, paintings).float(),
+        )
+
+    def loss(self, network: PainterNetwork, examples: Examples) -> Tensor:
+        painted = network(examples.photos, examples.noise, examples.shares)
+        content, style = self._distances(painted, examples)
+        return _CONTENT * content.mean() + _STYLE * style.mean() + _SMOOTH * total_variation(painted)
+
+    @torch.inference_mode()
+    def measure(self, network: PainterNetwork, examples: Examples) -> dict[str, float]:
+        """Return distances of what is painted, and of the photos as they are; the headline falls with both."""
+        painted = network(examples.photos, examples.noise, examples.shares)
+        content, style = self._distances(painted, examples)
+        _, unpainted = self._distances(examples.photos, examples)
+        return {
+            "held_out_content_distance": float(content.mean()),
+            "held_out_style_distance": float(style.mean()),
+            "held_out_style_distance_unchanged": float(unpainted.mean()),
+            "held_out_likeness": -float(_CONTENT * content.mean() + _STYLE * style.mean()),
+        }
+
+    @torch.inference_mode()
+    def sample(self, network: PainterNetwork, examples: Examples) -> dict[str, Tensor]:
+        photos, noises = examples.photos[:SHEET_ROWS], examples.noise[:SHEET_ROWS]
+        columns = {"photo": photos}
+        for name, share in zip(network.paintings, torch.eye(len(network.paintings)), strict=True):
+            columns[name] = network(photos, noises, share.expand(len(photos), -1).to(photos.device))
+        return columns
+
+    def _distances(self, painted: Tensor, examples: Examples) -> tuple[Tensor, Tensor]:
+        """Return how far each picture is from its photo in what it shows, and from its painting in its manner: [N]."""
+        with torch.no_grad():
+            shown = self._teacher(examples.photos, (_CONTENT_LAYER,))[_CONTENT_LAYER].float()
+        found = {layer: values.float() for layer, values in self._teacher(painted, _STYLE_LAYERS).items()}
+        with torch.autocast(painted.device.type, enabled=False):
+            content = apart(found[_CONTENT_LAYER], shown)
+            styles = []
+            for layer in _STYLE_LAYERS:
+                means, covariances = self._manners[layer]
+                wanted = examples.shares @ means, torch.einsum("np,pcd->ncd", examples.shares, covariances)
+                styles.append(style_apart(found[layer], *wanted))
+        return content, torch.stack(styles).mean(0)
+
+
+@torch.no_grad()
+def _manners_of(references: References, teacher: VggFeatures) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return by layer the means of each painting's features, [paintings, C], and covariances, [paintings, C, C]."""
+    device = next(teacher.parameters()).device
+    found = [teacher(picture[None].to(device) / 255, _STYLE_LAYERS) for picture in references.pictures]
+    return {
+        layer: (
+            torch.cat([features[layer].mean((2, 3)) for features in found]),
+            torch.cat([covariance(features[layer]) for features in found]),
+        )
+        for layer in _STYLE_LAYERS
+    }
