@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, help="a .png, or a JPEG of any other name")
     parser.add_argument("--side", type=int, default=384, help="longest side of the result, px (default: 384)")
     parser.add_argument("--iterations", type=int, default=200, help="steps (default: 200)")
-    parser.add_argument("--style-weight", type=float, default=10.0, help="more: nearer to the painting (default: 10)")
+    parser.add_argument("--style-weight", type=float, default=3.0, help="more: nearer to the painting (default: 3)")
     parser.add_argument("--device", default="auto", help="cpu, cuda … (default: a GPU where there is one)")
     parser.add_argument("--teacher", type=Path, help="an HDF5 file of its weights (default: the package's)")
     return parser
