@@ -33,6 +33,7 @@ _STYLE = 2.0  # chosen; the paper's 10 is of other units
 
 CARD: dict[str, Any] = {
     "operation": "restyle",
+    "acts_on": "background",
     "summary": "Paints in the manner of the references.",
     "needs_style": True,
     "parameters": {"strength": STRENGTH},

@@ -36,6 +36,7 @@ _CONTENT, _STYLE, _SMOOTH = 1.0, 4.0, 1.0
 
 CARD: dict[str, Any] = {
     "operation": "restyle",
+    "acts_on": "background",
     "summary": "Paints backgrounds, or whole pictures, in the manner of one of the paintings that it has learned.",
     "needs_style": False,
     "limits": [
