@@ -344,7 +344,7 @@ def test_an_api_that_cannot_be_reached_is_exit_code_1_and_one_line(lonely_shell:
         ("enqueue", "--source", "nowhere"),
         ("enqueue", "--source", "pyproject.toml"),
         ("enqueue", "--source", "docs", "--set", "strength"),
-        ("enqueue", "--source", "docs", "--set", "strength=very"),
+        ("enqueue", "--source", "docs", "--set", "strength=[1]"),
         ("enqueue", "--source", "docs", "--style", "pyproject.toml"),
         ("enqueue", "--source", "docs", "--style", "missing/look.jpg"),
         ("enqueue", "--source", "docs", "--format", "bmp"),

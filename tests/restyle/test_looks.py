@@ -55,7 +55,7 @@ def test_further_models() -> None:
     found = then_of(["unchanged", "reinhard,style=dusk,on=background,strength=0.5,keep_white=false"])
     dusk = {"style": "dusk", "on": "background", "parameters": {"strength": 0.5, "keep_white": False}}
     assert found == [{"model": "unchanged"}, {"model": "reinhard"} | dusk]
-    for wrong in ("", "style=dusk", "reinhard,dusk", "reinhard,strength=much"):
+    for wrong in ("", "style=dusk", "reinhard,dusk", "reinhard,strength={}"):
         with pytest.raises(ValueError, match=r"does not begin with a model|is not name=value"):
             then_of([wrong])
 
