@@ -30,6 +30,10 @@ def pending_items(
     end_item_no: int | ColumnElement[int],
 ) -> Select[int, str, str, str | None]:
     """Select the items of a range that have no result, in order."""
+    # The range is said of results too: a planner that does not infer it may read all results of the job at each claim.
+    of_range = and_(
+        ResultRecord.job_id == job_id, ResultRecord.item_no >= first_item_no, ResultRecord.item_no < end_item_no
+    )
     return (
         select(
             ItemRecord.item_no,
@@ -37,10 +41,7 @@ def pending_items(
             ItemRecord.output_key,
             ItemRecord.attributes["mask_key"].as_string(),
         )
-        .outerjoin(
-            ResultRecord,
-            and_(ResultRecord.job_id == ItemRecord.job_id, ResultRecord.item_no == ItemRecord.item_no),
-        )
+        .outerjoin(ResultRecord, and_(of_range, ResultRecord.item_no == ItemRecord.item_no))
         .where(
             ItemRecord.job_id == job_id,
             ItemRecord.item_no >= first_item_no,

@@ -8,24 +8,23 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import Integer, Uuid, bindparam, select, text, update
 
 from jobs import claims, leases
-from jobs.database import append, now
+from jobs.database import Database, append, now
 from jobs.leases import ItemResult
 from jobs.maintenance import start_finishing, waiting_queues
 from jobs.queries import job_status
-from jobs.records import ItemRecord, JobRecord, ShardRecord
+from jobs.records import ItemRecord, JobRecord, ResultRecord, ShardRecord
+from jobs.shards import pending_items
 from jobs.states import ItemState, JobState, ShardState
 from jobs.tenants import Tenant
 from tests import factories
-from tests.factories import item_row, make_job
+from tests.factories import item_row, make_job, result_row
 from tests.jobs.test_queries import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from jobs.database import Database
 
 TENANT = Tenant(id="default", allowed_prefixes=())
 WORKER = uuid.UUID(int=1)
@@ -144,3 +143,33 @@ def test_a_look_at_a_job_asks_none_of_its_shards(crowded: Database) -> None:
         with recorded(crowded) as statements:
             job_status(session, TENANT, job_id)
     assert [" shards" in statement for statement, _ in statements] == [False]
+
+
+def test_a_claim_reads_no_results_but_those_of_its_shards(postgres_url: str) -> None:
+    """Whatever the range: a plan is kept, and made for none of them."""
+    database = Database(postgres_url)
+    with database.transaction() as session:
+        job = make_job(session, state=JobState.RUNNING)
+        append(session, ItemRecord, [item_row(job, number) for number in range(20_000)])
+        done = ItemState.SUCCEEDED
+        append(
+            session, ResultRecord, [result_row(job, number, done, settled_at=now(session)) for number in range(9_000)]
+        )
+        session.execute(text("ANALYZE"))
+        session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        pending = pending_items(*(bindparam(name, type_=kind) for name, kind in PLACES.items()))
+        with recorded(database) as statements:
+            session.execute(pending, {"job": job.id, "first": 8_900, "end": 9_028})
+        [(statement, _parameters)] = statements
+        numbered = iter(range(1, 10))
+        generic = re.sub(r"%\(\w+\)s", lambda _: f"${next(numbered)}", statement)
+        connection = session.connection().connection.driver_connection
+        assert connection is not None
+        plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN (GENERIC_PLAN) {generic}"))
+    database.close()
+    of_results = plan[plan.index("on results") :]
+    assert "Seq Scan on results" not in plan
+    assert "item_no >=" in of_results.split("Index Cond", 1)[1].splitlines()[0], plan
+
+
+PLACES = {"job": Uuid(), "first": Integer(), "end": Integer()}
