@@ -12,6 +12,9 @@ TORCH := 2.13.0
 BIN := .venv/bin
 # pip's variable serves both installers: a folder of wheels, for example of torch for CPUs, which is far smaller.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+# Python keeps what it has compiled, also where the environment forbids it, as images do: otherwise each of the hundreds
+# of processes that the tests start compiles torch and all else anew, for three seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test bench chaos check check-deploy format docs venv constraints clean
 .DEFAULT_GOAL := demo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -14,8 +15,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 
 
-def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=90)
+def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=90
+    )
 
 
 def pins() -> dict[str, str]:
@@ -42,6 +45,12 @@ def test_the_demo_needs_neither() -> None:
 @pytest.mark.parametrize("target", ["demo", "test", "chaos", "check", "venv", "docs", "format", "constraints"])
 def test_every_target_is_there(target: str) -> None:
     assert make("-n", target).returncode == 0
+
+
+def test_what_was_compiled_once_is_kept_whatever_the_environment_says() -> None:
+    told = make("--eval=told: ; @echo [$$PYTHONDONTWRITEBYTECODE]", "told", PYTHONDONTWRITEBYTECODE="1")
+
+    assert told.stdout == "[]\n"
 
 
 def test_a_python_that_is_too_old_is_refused_with_what_to_do(tmp_path: Path) -> None:
