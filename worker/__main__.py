@@ -68,22 +68,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _say_ready(asked.ready_fd)
     status = 1
     try:
-        app.worker_main(
-            [
-                "--quiet",
-                "worker",
-                # Doorbells only set events, so one thread hears them all; the device's work has threads of its own.
-                "--pool=threads",
-                "--concurrency=1",
-                f"--queues={settings.queue}",
-                f"--hostname={process.worker_id}@%h",
-                "--without-gossip",
-                "--without-mingle",
-                "--without-heartbeat",
-            ]
+        # Not by `worker_main`, which loads all of Celery's command line: half a second more at each start.
+        doorbells = app.Worker(
+            hostname=f"{process.worker_id}@",  # and this machine's name
+            queues=[settings.queue],
+            # Doorbells only set events, so one thread hears them all; the device's work has threads of its own.
+            pool_cls="threads",
+            concurrency=1,
+            loglevel="WARNING",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
         )
-    except SystemExit as ended:
-        status = int(ended.code or 0)
+        doorbells.start()
+        status = int(doorbells.exitcode or 0)
     except Exception:
         log.exception("doorbells_failed")
     stopping.finish(status)
