@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
@@ -22,10 +23,12 @@ def pixels(number: int, *, width: int = 96, height: int = 64) -> npt.NDArray[np.
     return np.where(distance[..., None] < 1, disc, ground).clip(0, 255).astype(np.uint8)
 
 
+@functools.cache  # the same hundreds are put into a catalogue and compared with what came of them, test after test
 def jpeg(number: int, *, width: int = 96, height: int = 64) -> bytes:
     return encoded(pixels(number, width=width, height=height), "JPEG", quality=92)
 
 
+@functools.cache
 def png(number: int, *, width: int = 96, height: int = 64) -> bytes:
     return encoded(pixels(number, width=width, height=height), "PNG")
 
