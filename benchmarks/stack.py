@@ -34,6 +34,7 @@ class DurablePostgres(Postgres):
             "synchronous_commit": "on",
             "shared_buffers": "256MB",
             "max_wal_size": "4GB",
+            "io_method": "worker",
         }
 
     def libpq_url(self, database: str) -> str:

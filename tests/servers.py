@@ -231,6 +231,7 @@ class Postgres(Server):
             "full_page_writes": "off",
             "shared_buffers": "64MB",
             "max_connections": "100",
+            "io_method": "sync",  # no processes that read ahead: they cost more than they save on what is so small
         }
 
     def command(self) -> list[str]:
@@ -304,6 +305,7 @@ class S3(Server):
         (self.folder / "data").mkdir()
         flags = [f"{part}.port{suffix}" for part in self._parts for suffix in ("", ".grpc")]
         self._ports = dict(zip(flags, free_ports(len(flags)), strict=True))
+        self._session = boto3.session.Session()  # one for all clients: each reads what S3 is anew
 
     @property
     def endpoint_url(self) -> str:
@@ -346,7 +348,7 @@ class S3(Server):
 
     def client(self) -> Any:
         """A boto3 client with the server's credentials; the caller closes it."""
-        return boto3.session.Session().client(
+        return self._session.client(
             "s3",
             endpoint_url=self.endpoint_url,
             region_name=self.region,
