@@ -23,7 +23,8 @@ demo: .venv/embedded.stamp
 	@# 3 says that some pictures did not succeed: the demo has named them, and make need not call that an error.
 	@$(BIN)/restyle demo $(if $(CATALOGUE),--catalogue '$(CATALOGUE)') $(if $(STYLE),--style '$(STYLE)') || test $$? = 3
 
-# By file, so that what a file's tests share is made once. Most of them wait for processes: two at a time cost little.
+# By file, so that what a file's tests share is made once. Most of them wait for processes, so there is one more of ours
+# than there are cores: see tests/conftest.py.
 # Real processes on a busy machine: a test that fails is run once more, and the summary names it as a RERUN.
 test: .venv/test.stamp
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --reruns 1

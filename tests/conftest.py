@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.places"]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many run beside each other: one more than there are cores, because most wait for processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
     with servers.server_folder() as folder:
