@@ -34,6 +34,7 @@ class DurablePostgres(Postgres):
             "synchronous_commit": "on",
             "shared_buffers": "256MB",
             "max_wal_size": "4GB",
+            "min_wal_size": "80MB",
             "io_method": "worker",
         }
 

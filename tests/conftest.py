@@ -14,6 +14,9 @@ from tests import servers
 
 # As in worker/__init__.py; tests may load torch before it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Where pytest makes the folders of tests, SQLite's databases among them.
+if (memory := servers.in_memory()) is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +33,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
-    with servers.server_folder() as folder:
+    with servers.server_folder(servers.in_memory() or servers.DISK) as folder:
         yield folder
 
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 START_SECONDS = 90.0  # generous: shared two-core machines, and workers that load torch
 STOP_SECONDS = 30.0
 PROBE_PAUSE_SECONDS = 0.02
+DISK = Path("/tmp")
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 << 30  # what a whole run leaves in memory at most is less
 
 # Waits until its input closes, as the kernel sees to when the parent ends, even by SIGKILL; then ends what
 # the parent left running and removes the folder. SIGQUIT first: Postgres then frees its shared memory.
@@ -50,14 +53,24 @@ rm -rf "$1"
 """
 
 
+def in_memory() -> Path | None:
+    """Return a folder whose files lie in memory, where there is one with room for a run of the tests.
+
+    A test's database is three hundred files, which take a disk several times as long.
+    """
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
+        return MEMORY
+    return None
+
+
 @contextlib.contextmanager
-def server_folder() -> Iterator[Path]:
+def server_folder(parent: Path = DISK) -> Iterator[Path]:
     """Lend a folder for servers; they and it are gone afterwards, also when this process is killed.
 
     The path is short (unix sockets allow about 100 bytes) and every parent can be entered by `nobody`
     (Postgres refuses to run as root).
     """
-    folder = Path(tempfile.mkdtemp(prefix="restyle-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="restyle-", dir=parent))
     folder.chmod(0o755)
     janitor = subprocess.Popen(
         ["/bin/sh", "-c", JANITOR, "janitor", str(folder)], stdin=subprocess.PIPE, start_new_session=True
@@ -231,6 +244,8 @@ class Postgres(Server):
             "full_page_writes": "off",
             "shared_buffers": "64MB",
             "max_connections": "100",
+            "max_wal_size": "128MB",  # of the log, a gigabyte is kept otherwise
+            "min_wal_size": "32MB",
             "io_method": "sync",  # no processes that read ahead: they cost more than they save on what is so small
         }
 
