@@ -117,6 +117,19 @@ def test_s3_keeps_what_is_stored_and_refuses_a_wrong_signature(s3_server: server
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
+def test_what_tests_write_lies_in_memory_only_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "MEMORY", tmp_path)
+    monkeypatch.setattr(servers, "ROOM_BYTES", 1)
+    assert servers.in_memory() == tmp_path
+    monkeypatch.setattr(servers, "ROOM_BYTES", 1 << 60)
+    assert servers.in_memory() is None
+    monkeypatch.setattr(servers, "ROOM_BYTES", 1)
+    monkeypatch.setattr(servers, "MEMORY", tmp_path / "nowhere")
+    assert servers.in_memory() is None
+
+
 def test_no_server_and_no_file_outlives_a_killed_owner() -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER],
