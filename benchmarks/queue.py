@@ -23,6 +23,7 @@ from benchmarks import measure_ours, measure_peers
 from benchmarks.measure_peers import Drained, PeerFailed
 from benchmarks.peers import PEERS, Peer
 from benchmarks.stack import DurablePostgres, session
+from jobs.cores import cores
 from tests.servers import server_folder
 
 Figures = dict[str, Any]
@@ -153,7 +154,7 @@ def _conditions(amounts: Amounts, server: str, theirs: dict[str, list[Drained]],
         "missing": reasons,
         "versions": {peer.name: peer.version for peer in PEERS if peer.name in theirs}
         | {"postgres": server, "python": platform.python_version()},
-        "cores": measure_peers.cores(),
+        "cores": cores(),
         "amounts": dataclasses.asdict(amounts),
     }
 

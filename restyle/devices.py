@@ -1,4 +1,4 @@
-"""The devices of this machine, for one worker each. They are found without CUDA, which only the workers may load."""
+"""The devices of this machine, and who works on them. They are found without CUDA, which only the workers may load."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+
+from jobs.cores import cores
 
 NVIDIA_SMI = "nvidia-smi"
 NVIDIA_SMI_SECONDS = 60.0  # it starts a driver that nobody uses
@@ -27,27 +29,22 @@ class Device:
 
 
 def devices_of(text: str, environment: Mapping[str, str]) -> list[Device]:
-    """Return the devices that a list with commas names.
+    """Return the devices that a list with commas names, once for each worker that it asks for.
 
-    `cpu` may stand there several times; `all` is every GPU, of a GPU in slices (MIG) each slice instead, and the
-    processor where there is none. What `CUDA_VISIBLE_DEVICES` in the environment hides is as good as absent.
+    `all` is every GPU, of a GPU in slices (MIG) each slice instead; where there is none, the processor, once for each
+    core. What `CUDA_VISIBLE_DEVICES` in the environment hides is as good as absent.
 
     Raises:
-        ValueError: a name means nothing or stands there twice, or nobody can say which GPUs there are.
+        ValueError: a name means nothing, or nobody can say which GPUs there are.
 
     """
-    devices = [device for name in text.split(",") for device in _named(name.strip(), environment)]
-    names = [device.name for device in devices if device.name != "cpu"]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{name} is named twice: one worker fills a device")
-    return devices
+    return [device for name in text.split(",") for device in _named(name.strip(), environment)]
 
 
 def _named(name: str, environment: Mapping[str, str]) -> Sequence[Device]:
     if name == "all":
         gpus = list(_gpus(environment))
-        return [_by_uuid(gpu) for gpu in gpus] or [_cpu()]
+        return [_by_uuid(gpu) for gpu in gpus] or [_cpu()] * cores()
     if name == "cpu":
         return [_cpu()]
     if INDEX.fullmatch(name):

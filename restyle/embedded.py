@@ -7,6 +7,7 @@ and the kernel ends them when the launcher itself is killed (`restyle.leash`).
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import httpx
 
+from restyle.fleet import shared
 from restyle.folder import DataFolder, held
 from restyle.processes import Process, ProcessDied, StackError, environment, python_module
 from restyle.restarts import Restarts
@@ -73,7 +75,7 @@ class Stack:
     def __init__(self, folder: DataFolder, *, port: int, allowed: Sequence[str], workers: int) -> None:
         self.folder = folder
         self.url = f"http://{HOST}:{port}"
-        self._env = environment(_settings(folder, port=port, allowed=allowed))
+        self._env = environment(shared(workers, os.environ) | _settings(folder, port=port, allowed=allowed))
         broker = _broker_command(folder)
         self.broker = self._process("broker", broker)
         self.migration = self._process("migrate", python_module("migrations"))

@@ -1,4 +1,4 @@
-"""The workers of one machine, one for each device: started, started again when they die, stopped together.
+"""The workers of one machine: started, started again when they die, stopped together.
 
 This process never loads torch or CUDA. The kernel ends the workers when it is killed itself (`restyle.leash`).
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from jobs.cores import cores
 from restyle.devices import Device
 from restyle.exits import Exit
 from restyle.processes import Child, environment, python_module
@@ -75,7 +76,7 @@ class Place:
 
 
 def run(devices: Sequence[Device], say: Say) -> Exit:
-    """Keep a worker on each device until a signal asks to stop, or no device is left.
+    """Keep a worker on each device, or as many as it is named for, until a signal asks to stop, or no device is left.
 
     Returns `SUCCEEDED` after a signal; `REFUSED` or `ERROR` where none is left, or a worker had to be killed.
     """
@@ -106,12 +107,8 @@ def check(devices: Sequence[Device], say: Say) -> Exit:
 
 def shared(count: int, given: Mapping[str, str]) -> dict[str, str]:
     """Return the settings by which so many workers share the processor; what was set by hand stays."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    threads = {
-        "RESTYLE_MODEL_THREADS": max(1, cores // count),
-        "RESTYLE_CODEC_THREADS": max(1, cores // count),
-    }
-    return {name: given.get(name, str(number)) for name, number in threads.items()}
+    threads = str(max(1, cores() // count))
+    return {name: given.get(name, threads) for name in ("RESTYLE_MODEL_THREADS", "RESTYLE_CODEC_THREADS")}
 
 
 def _batch_seconds(env: Mapping[str, str]) -> float:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from jobs.claims import ClaimedItem
+from jobs.cores import cores
 from jobs.errors import JobsError, OutOfMemory, StorageError
 from worker.batching import Batcher, BatchSizes, bucket_of
-from worker.cores import cores
 from worker.held import HeldLease
 from worker.lanes import Lanes
 from worker.model_cache import ModelCache, Prepared

@@ -43,7 +43,7 @@ def api(arguments: Sequence[str]) -> NoReturn:
 @click.option(
     "--devices",
     metavar="LIST",
-    help="One worker for each device, with commas: all, cpu, cuda:N, GPU-… or MIG-… as in nvidia-smi -L.",
+    help="A worker for each name, with commas: all, cpu, cuda:N, GPU-… or MIG-… as in nvidia-smi -L.",
 )
 @click.option("--check", is_flag=True, help="Only say whether a worker could run here, and end: 0 yes, 2 no.")
 def worker(devices: str | None, check: bool) -> int:
@@ -54,8 +54,9 @@ def worker(devices: str | None, check: bool) -> int:
     restyle[worker].
 
     With --devices this process starts the workers, starts them again when they die, and stops them when it is asked
-    to. `all` is every GPU, of one in slices (MIG) each slice, and the processor where there is no GPU. A worker that
-    is not fit is tried again every minute while others work. It ends with 2 or 1 when no device is left.
+    to. `all` is every GPU, of one in slices (MIG) each slice, and each core of the processor where there is no GPU. A
+    device that is named twice has two workers. A worker that is not fit is tried again every minute while others work.
+    It ends with 2 or 1 when no device is left.
 
     Examples:
       RESTYLE_DATABASE_URL=postgresql+psycopg://restyle@db/restyle restyle worker

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.cores import cores
 from restyle.devices import devices_of
 
 GPU_0, GPU_1 = "GPU-5fb0ef2b-6e4d-4b1c-9f0e-000000000000", "GPU-5fb0ef2b-6e4d-4b1c-9f0e-000000000001"
@@ -50,13 +51,14 @@ def test_a_gpu_in_slices_is_its_slices(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "environment", [{"PATH": "/nowhere"}, {"CUDA_VISIBLE_DEVICES": ""}, {"CUDA_VISIBLE_DEVICES": "-1"}], ids=str
 )
-def test_without_a_gpu_all_is_the_processor(environment: dict[str, str]) -> None:
-    [device] = devices_of("all", environment)
-    assert (device.name, device.settings) == ("cpu", {"RESTYLE_DEVICE": "cpu"})
+def test_without_a_gpu_all_is_every_core_of_the_processor(environment: dict[str, str]) -> None:
+    found = devices_of("all", environment)
+    assert [device.name for device in found] == ["cpu"] * cores()
+    assert all(device.settings == {"RESTYLE_DEVICE": "cpu"} for device in found)
 
 
 def test_a_driver_without_devices_is_a_machine_without_gpus(tmp_path: Path) -> None:
-    assert names("all", machine(tmp_path, "No devices found.\n", 6)) == ["cpu"]
+    assert names("all", machine(tmp_path, "No devices found.\n", 6)) == ["cpu"] * cores()
 
 
 def test_a_broken_driver_is_no_machine_without_gpus(tmp_path: Path) -> None:
@@ -88,8 +90,6 @@ def test_what_is_no_device_is_refused(text: str) -> None:
         devices_of(text, {})
 
 
-def test_two_workers_on_one_gpu_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cuda:0 is named twice"):
-        devices_of("cuda:0,cpu,cuda:0", {})
-    with pytest.raises(ValueError, match="named twice"):
-        devices_of(f"all,{GPU_0}", machine(tmp_path, WHOLE))
+def test_a_device_that_is_named_twice_has_two_workers(tmp_path: Path) -> None:
+    assert names("cuda:0,cpu,cuda:0", {}) == ["cuda:0", "cpu", "cuda:0"]
+    assert names(f"all,{GPU_0}", machine(tmp_path, WHOLE)) == [GPU_0, GPU_1, GPU_0]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.cores import cores
 from restyle.fleet import shared
 from tests.restyle.watching import wait_until_gone
 
@@ -182,14 +183,13 @@ def test_one_that_is_refused_is_tried_again_slowly_while_others_work(tmp_path: P
 
 
 def test_the_processor_is_shared_among_the_workers_and_what_was_set_by_hand_stays(tmp_path: Path) -> None:
-    cores = len(os.sched_getaffinity(0))
     assert shared(1, {}) == {
-        "RESTYLE_MODEL_THREADS": str(cores),
-        "RESTYLE_CODEC_THREADS": str(cores),
+        "RESTYLE_MODEL_THREADS": str(cores()),
+        "RESTYLE_CODEC_THREADS": str(cores()),
     }
     assert shared(1000, {}) == {"RESTYLE_MODEL_THREADS": "1", "RESTYLE_CODEC_THREADS": "1"}
     assert shared(2, {"RESTYLE_MODEL_THREADS": "5"})["RESTYLE_MODEL_THREADS"] == "5"
     with fleet(tmp_path, "cpu=ready:obey", "cuda:1=ready:obey") as supervisor:
         read_until(supervisor, "up\n", "up\n")
     given = [path.read_text() for path in tmp_path.iterdir()]
-    assert given == [str(max(1, cores // 2 // 2))] * 2
+    assert given == [str(max(1, cores() // 2 // 2))] * 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cores import cores
+from jobs.cores import cores
 
 
 @pytest.fixture(autouse=True)
