@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from benchmarks.stream_pictures import draw
 from benchmarks.stream_place import CATALOGUE, Place, Streamed, StreamFailed
 from jobs.database import Database
 from migrations import upgrade
+from restyle.fleet import shared
 from tests.system.processes import Api, Settings
 
 STYLE = "look"
@@ -31,21 +32,21 @@ class Batches:
 
 
 class Ours:
-    """Restyle: an API, and one worker for the device."""
+    """Restyle: an API and its workers."""
 
-    def __init__(self, place: Place, api: Api, worker: BenchWorker) -> None:
-        self._place, self._api, self._worker = place, api, worker
+    def __init__(self, place: Place, api: Api, workers: Sequence[BenchWorker]) -> None:
+        self._place, self._api, self._workers = place, api, workers
         self._runs = 0
 
     def peak_mb(self) -> float:
-        """Most memory that the worker with its children had so far, in MiB."""
-        return peak_mb([self._worker.pid])
+        """Most memory that each worker with its children had so far, all of them together, in MiB."""
+        return peak_mb([worker.pid for worker in self._workers])
 
     def run(self, count: int, recipe: dict[str, Any], *, milliseconds: float, source: str = CATALOGUE) -> Streamed:
         """Run a job over a catalogue of so many pictures, on a device that takes so long for each."""
         self._place.take(milliseconds)
         self._runs += 1
-        output = f"ours-{self._worker.folder.name}-{self._runs}/"
+        output = f"ours-{self._workers[0].folder.name}-{self._runs}/"
         self._before = len(self._place.lines())
         job_id = self._api.enqueue(
             {
@@ -70,16 +71,17 @@ class Ours:
         return Batches(pictures=sum(said["N"]) / len(said["N"]), padding_waste=sum(said["P"]) / sum(said["R"]) - 1)
 
     def _cpu_seconds(self) -> float:
-        """Processor time of the whole system: worker, API, and servers, which have these cores too."""
+        """Processor time of the whole system: workers, API, and servers, which have these cores too."""
         return cpu_seconds(self._place.server_pids())
 
     def _failure(self) -> str | None:
-        return None if self._worker.running else f"the worker has ended:\n{self._worker.log()[-2000:]}"
+        ended = [worker for worker in self._workers if not worker.running]
+        return f"a worker has ended:\n{ended[0].log()[-2000:]}" if ended else None
 
 
 @contextlib.contextmanager
-def ours(place: Place, program: str) -> Iterator[Ours]:
-    """Start Restyle, with a program that runs the worker."""
+def ours(place: Place, program: str, *, workers: int) -> Iterator[Ours]:
+    """Start Restyle, with a program that runs each of so many workers, which share the processor as a fleet does."""
     database_url = place.new_database()
     database = Database(database_url)
     upgrade(database.engine)
@@ -91,16 +93,17 @@ def ours(place: Place, program: str) -> Iterator[Ours]:
         storage_url=f"s3://{place.bucket}/service",
         allowed_prefixes=f"s3://{place.bucket}/",
         extra=environment
+        | shared(workers, environment)
         | {"RESTYLE_S3_ENDPOINT_URL": environment["BENCH_S3"], "RESTYLE_S3_REGION": environment["AWS_DEFAULT_REGION"]},
     )
-    api, worker = Api(place.folder, settings), BenchWorker(place.folder, settings, program)
-    with contextlib.ExitStack() as started, ThreadPoolExecutor(2) as together:
+    api, fleet = Api(place.folder, settings), [BenchWorker(place.folder, settings, program) for _ in range(workers)]
+    with contextlib.ExitStack() as started, ThreadPoolExecutor(1 + workers) as together:
         started.callback(api.client.close)
-        for process in (api, worker):
+        for process in (api, *fleet):
             started.callback(process.kill)
-        list(together.map(lambda process: process.start(), (api, worker)))
+        list(together.map(lambda process: process.start(), (api, *fleet)))
         api.add_style(STYLE, draw(7, (600, 400), "JPEG").data)
-        yield Ours(place, api, worker)
+        yield Ours(place, api, fleet)
 
 
 def measure_peer(peer: StreamPeer, place: Place, count: int, *, source: str, milliseconds: float) -> Streamed:

@@ -20,9 +20,9 @@ from spdl.pipeline import PipelineBuilder
 
 from benchmarks.stream_worker import run
 from jobs.claims import ClaimedItem
+from jobs.cores import cores
 from worker import cascade
 from worker.batching import Batcher, BatchSizes, bucket_of
-from worker.cores import cores
 from worker.held import HeldLease
 from worker.model_cache import ModelCache, Prepared
 from worker.settings import WorkerSettings
@@ -70,7 +70,7 @@ class SpdlStream:
             .pipe(self._run)
             .pipe(self._unload)
             .disaggregate()
-            .pipe(_unless_tick(stages.encode), concurrency=codecs)
+            .pipe(_unless_tick(stages.measure, stages.encode), concurrency=codecs)
             .pipe(_unless_tick(stages.write), concurrency=settings.write_threads)
             .pipe(self._settle)
             .add_sink(1)
@@ -126,13 +126,14 @@ class SpdlStream:
         self._settler.inbox.put(work)
 
 
-def _unless_tick(act: Callable[[Work], None]) -> Callable[[Ready], Ready]:
-    """Do a stage to a work. SPDL leaves out what is None, so works and ticks travel in tuples."""
+def _unless_tick(*acts: Callable[[Work], None]) -> Callable[[Ready], Ready]:
+    """Do stages to a work. SPDL leaves out what is None, so works and ticks travel in tuples."""
 
     def run_stage(ready: Ready) -> Ready:
         [work] = ready
         if work is not None:
-            act(work)
+            for act in acts:
+                act(work)
         return ready
 
     return run_stage

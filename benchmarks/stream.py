@@ -2,7 +2,9 @@
 
 All in one run on one machine, from S3 to S3 over the same pictures: each stage alone, this system, and each peer in
 turn; again for each repeat; medians count. The model is a stand-in that takes 20 ms (slow) or 2 ms (fast) a picture:
-on a CPU it sleeps, and holds no core; on CUDA the device multiplies matrices for so long.
+on a CPU it sleeps, and holds no core; on CUDA the device multiplies matrices for so long. That device has one worker.
+Models that compute on the processor have as many workers as `restyle worker --devices all` starts, one for each core;
+with --quick one, because so small a job is one shard.
 
 A stream's rate is that of its steady state, the same for everybody: from the moment when as many items as two batches
 hold have taken effect (their objects are in S3) to the last effect. So what starts the stream is not counted, and the
@@ -27,17 +29,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure_peers import cores
-from benchmarks.measure_stream import STYLE, Batches, measure_peer, ours
+from benchmarks.measure_stream import STYLE, Batches, Ours, measure_peer, ours
 from benchmarks.stream_device import MILLISECONDS
 from benchmarks.stream_peers import STREAM_PEERS, StreamPeer
 from benchmarks.stream_pictures import File, drawn, large, of_folder
 from benchmarks.stream_place import CATALOGUE, LARGE, PEERS, Place, Streamed, StreamFailed
+from jobs.cores import cores
+from jobs.planning import SHARD_ITEMS
 from jobs.stages import STAGES
 from tests.servers import server_folder
 from worker.settings import WorkerSettings
 
 Figures = dict[str, Any]
+Alone = Mapping[str, Mapping[str, float]]  # by stage: pictures per second, and milliseconds of processor for each
 
 SLOW, FAST = "slow", "fast"
 UNCHANGED = {"model": "unchanged"}
@@ -54,10 +58,19 @@ class Amounts:
     repeats: int
     devices: tuple[str, ...]
     engines: bool  # whether this system is measured with SPDL as its engine too
+    fleet: bool  # whether each core has a worker where the processor is the device
 
 
-FULL = Amounts(pictures=480, peer_pictures=240, large_pictures=48, repeats=3, devices=(SLOW, FAST), engines=True)
-QUICK = Amounts(pictures=64, peer_pictures=40, large_pictures=0, repeats=1, devices=(SLOW,), engines=False)
+FULL = Amounts(  # four shards, two for each of two workers
+    pictures=4 * SHARD_ITEMS,
+    peer_pictures=240,
+    large_pictures=48,
+    repeats=3,
+    devices=(SLOW, FAST),
+    engines=True,
+    fleet=True,
+)
+QUICK = Amounts(pictures=64, peer_pictures=40, large_pictures=0, repeats=1, devices=(SLOW,), engines=False, fleet=False)
 QUICK_WITHOUT = ("dataloader", "loop", "ray")  # what is left shows the worst and the best of them
 
 
@@ -65,7 +78,7 @@ QUICK_WITHOUT = ("dataloader", "loop", "ray")  # what is left shows the worst an
 class Run:
     """What was measured once. Streams of this system by what they did, of peers by device and name."""
 
-    alone: dict[str, dict[str, float]]
+    alone: Alone
     ours: dict[str, Streamed] = field(default_factory=dict)
     batches: Batches | None = None
     idle_mb: float = 0.0
@@ -87,6 +100,8 @@ def measure(
             _say(f"run {number + 1} of {amounts.repeats}")
             run = Run(alone=_alone(place, amounts.pictures))
             _measure_ours(place, amounts, run)
+            if amounts.fleet:  # machines grow slower and faster under way: the stream ran between both
+                run.alone = middle_of(run.alone, _alone(place, amounts.pictures))
             if amounts.engines and importlib.util.find_spec("spdl"):
                 _measure_engine(place, amounts, run)
             for peer in peers:
@@ -96,13 +111,18 @@ def measure(
     return runs, missing
 
 
+def workers_of(amounts: Amounts, *, cuda: bool) -> int:
+    """Return how many workers a model has that computes on the processor, or on the GPU where there is one."""
+    return cores() if amounts.fleet and not cuda else 1
+
+
 def _fill(place: Place, files: Sequence[File], amounts: Amounts) -> None:
     place.put(CATALOGUE, files)
     place.put(PEERS, files[: amounts.peer_pictures])
     place.put(LARGE, large(amounts.large_pictures))
 
 
-def _alone(place: Place, count: int) -> dict[str, dict[str, float]]:
+def _alone(place: Place, count: int) -> Alone:
     command = [sys.executable, "-m", "benchmarks.stream_stages", str(count), *map(str, place.server_pids())]
     done = subprocess.run(command, env=place.environment(), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -113,23 +133,40 @@ def _alone(place: Place, count: int) -> dict[str, dict[str, float]]:
     return alone
 
 
+def middle_of(before: Alone, after: Alone) -> Alone:
+    """Return the means of what each stage took and did alone."""
+    return {
+        stage: {name: (figures[name] + after[stage][name]) / 2 for name in figures} for stage, figures in before.items()
+    }
+
+
 def _measure_ours(place: Place, amounts: Amounts, run: Run) -> None:
-    with ours(place, "benchmarks.stream_worker") as system:
+    workers = workers_of(amounts, cuda=place.cuda)
+    with ours(place, "benchmarks.stream_worker", workers=1) as system:
         run.idle_mb = system.peak_mb()
         for device in amounts.devices:
             _note(run, device, system.run(amounts.pictures, UNCHANGED, milliseconds=MILLISECONDS[device]))
             if device == SLOW:
                 run.batches = system.batches()
-        _note(run, "unchanged", system.run(amounts.pictures, UNCHANGED, milliseconds=0))
-        _note(run, "graded", system.run(amounts.pictures, GRADED, milliseconds=0))
-        if amounts.large_pictures:
-            _note(run, "large", system.run(amounts.large_pictures, UNCHANGED, milliseconds=0, source=LARGE))
-        run.peak_mb = system.peak_mb()
+        if workers == 1:
+            _measure_models(system, amounts, run)
+            return
+    with ours(place, "benchmarks.stream_worker", workers=workers) as system:
+        run.idle_mb = system.peak_mb()
+        _measure_models(system, amounts, run)
+
+
+def _measure_models(system: Ours, amounts: Amounts, run: Run) -> None:
+    _note(run, "graded", system.run(amounts.pictures, GRADED, milliseconds=0))
+    _note(run, "unchanged", system.run(amounts.pictures, UNCHANGED, milliseconds=0))
+    if amounts.large_pictures:
+        _note(run, "large", system.run(amounts.large_pictures, UNCHANGED, milliseconds=0, source=LARGE))
+    run.peak_mb = system.peak_mb()
 
 
 def _measure_engine(place: Place, amounts: Amounts, run: Run) -> None:
-    with ours(place, "benchmarks.spdl_worker") as system:
-        for name, milliseconds in {**MILLISECONDS, "unchanged": 0.0}.items():
+    with ours(place, "benchmarks.spdl_worker", workers=1) as system:
+        for name, milliseconds in MILLISECONDS.items():
             _note(run, f"spdl_{name}", system.run(amounts.pictures, UNCHANGED, milliseconds=milliseconds))
 
 
@@ -150,7 +187,7 @@ def _measure_peer(peer: StreamPeer, place: Place, amounts: Amounts, run: Run, mi
         _say(f"  {peer.name}, {device}: {streamed.per_second:.1f}/s, {streamed.cores_used:.2f} cores")
 
 
-def limit(alone: Mapping[str, Mapping[str, float]], core_count: int) -> tuple[str, float]:
+def limit(alone: Alone, core_count: int) -> tuple[str, float]:
     """Return what holds a stream up that is not held up by its model, and the rate that it leaves.
 
     The slowest stage by itself; or the processor, where all stages together need more of it than there is.
@@ -204,9 +241,11 @@ def medians(runs: Sequence[Figures]) -> Figures:
 
 def _report(amounts: Amounts, runs: Sequence[Run], missing: Mapping[str, str], *, cuda: bool) -> Figures:
     found = [compare(run, cores()) for run in runs]
+    workers = workers_of(amounts, cuda=cuda)
     measured = [peer for peer in STREAM_PEERS if peer.name not in missing]
     return medians(found) | {
-        "budget_mb": WorkerSettings().memory_mb,
+        "budget_mb": workers * WorkerSettings().memory_mb,
+        "workers": workers,
         "device": "cuda" if cuda else "simulated",
         "cores": cores(),
         "missing": dict(missing),
@@ -231,7 +270,7 @@ def _table(figures: Figures) -> str:
     runs = figures["runs"]
     line("model alone", [run["alone"] for run in runs], (SLOW, FAST, "model", "reference-grade"))
     line("restyle", [run["ours"] for run in runs], (SLOW, FAST, "unchanged", "graded"))
-    line("restyle with SPDL's engine", [run["ours"] for run in runs], ("spdl_slow", "spdl_fast", "spdl_unchanged", ""))
+    line("restyle with SPDL's engine", [run["ours"] for run in runs], ("spdl_slow", "spdl_fast", "", ""))
     for peer in STREAM_PEERS:
         if peer.name in figures["missing"]:
             lines.append(f"{peer.name:28}not measured: {figures['missing'][peer.name]}")

@@ -26,13 +26,13 @@ from benchmarks.stream_peers import photos
 from benchmarks.stream_worker import Slow
 from jobs.cards import CardShelf
 from jobs.claims import Claim, ClaimedItem
+from jobs.cores import cores
 from jobs.leases import Lease
 from jobs.recipes import Recipe
 from jobs.storage import Storages
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.cascade import ReadyStep
 from worker.checkpoints import load_pipeline
-from worker.cores import cores
 from worker.device import resolve
 from worker.engine import engine_of
 from worker.held import HeldLease
@@ -54,7 +54,7 @@ WARM = 16  # pictures that go first, and do not count: connections are opened, l
 def main(count: int, servers: Sequence[int]) -> None:
     """Measure all."""
     settings = WorkerSettings()
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # as `worker.lifecycle` does
+    torch.set_num_threads(1)  # as `worker.lifecycle` does
     storages = Storages(s3_endpoint_url=os.environ["BENCH_S3"], s3_region=os.environ["AWS_DEFAULT_REGION"])
     stages = Stages(storages, PictureLimits(), memory_bytes=BOUNDLESS)
     acts: Acts = {
@@ -113,7 +113,7 @@ def _works(keys: Sequence[str]) -> list[Work]:
         recipe_fingerprint="",
         job_created_at=datetime.datetime.now(datetime.UTC),
         styles={},
-        output_url=f"{bucket}alone/",
+        output_url=f"{bucket}alone/{uuid.uuid4()}/",  # what is written twice takes more requests
         items=items,
     )
     held = HeldLease(claim)

@@ -30,6 +30,7 @@ FIGURES = {
     "peak_mb",
     "idle_mb",
     "budget_mb",
+    "workers",
     "padding_waste",
     "batch_pictures",
     *(f"vs_{peer.name}{ending}" for peer in STREAM_PEERS for ending in ("", "_fast")),
@@ -40,7 +41,7 @@ def test_the_streams_last_line_has_every_figure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = stream.Amounts(
-        pictures=24, peer_pictures=1, large_pictures=17, repeats=1, devices=(stream.SLOW,), engines=False
+        pictures=24, peer_pictures=1, large_pictures=17, repeats=1, devices=(stream.SLOW,), engines=False, fleet=True
     )
     monkeypatch.setattr(stream, "QUICK", tiny)
     monkeypatch.setattr(stream_pictures, "LARGE", (1500, 1000))
