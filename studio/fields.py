@@ -94,6 +94,13 @@ def disc(centre: Vector, radius: float, half_height: float, rounding: float) -> 
     return field
 
 
+def stud(centre: Vector, radius: float, half: float) -> Field:
+    """A short cylinder that faces the viewer."""
+    upright = disc((0, 0, 0), radius, half, min(half, radius) * 0.6)
+    x, y, z = (np.float32(value) for value in centre)
+    return lambda points: upright(np.stack([points[0] - x, points[2] - z, points[1] - y]))
+
+
 def ring(centre: Vector, radius: float, thickness: float, *, upright: bool = False, stretch: float = 1.0) -> Field:
     """A torus lying flat, or standing in the x-y plane when `upright`; `stretch` lengthens the upright one
     in y.

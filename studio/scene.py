@@ -14,6 +14,7 @@ from studio.fields import Field, Floats, joined
 from studio.kinds import build
 from studio.lighting import LIGHTS, Rig, rig
 from studio.product import Product
+from studio.proportions import proportioned
 from studio.surfaces import Part
 
 GLASS_OPENNESS = 0.6  # share of the light that glass lets onto the ground, chosen by eye
@@ -35,7 +36,8 @@ class Scene:
 
 def prepare(product: Product, width: int, height: int) -> Scene:
     """Build the product and place camera, lamps and paper around it."""
-    subject, backdrop, view = build(product), BACKDROPS[product.background], product.view
+    subject = proportioned(build(product), product.proportions)
+    backdrop, view = BACKDROPS[product.background], product.view
     camera = frame(
         subject.bounds,
         azimuth=view.azimuth,

@@ -11,7 +11,9 @@ from studio.kinds.carried import bag
 from studio.kinds.furniture import lamp, stool
 from studio.kinds.packaged import bottle, box, candle
 from studio.kinds.played import book, toy
+from studio.kinds.seats import chair, cushion
 from studio.kinds.tableware import mug, teapot, vase
+from studio.kinds.worn import shoe, watch
 from studio.product import Kind, Product
 from studio.subject import Subject
 
@@ -21,12 +23,16 @@ KINDS: dict[Kind, Callable[[Product], Subject]] = {
     "bottle": bottle,
     "box": box,
     "candle": candle,
+    "chair": chair,
+    "cushion": cushion,
     "lamp": lamp,
     "mug": mug,
+    "shoe": shoe,
     "stool": stool,
     "teapot": teapot,
     "toy": toy,
     "vase": vase,
+    "watch": watch,
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio.fields import Field, Floats, block, cut, disc, joined, moved, ring
+from studio.fields import Field, Floats, block, cut, joined, moved, ring, stud
+from studio.kinds.patterns import body_paint, clad
 from studio.labels import artwork, printed
 from studio.palette import COLOURS, made_of
 from studio.product import Product
@@ -36,10 +37,10 @@ def _handbag(product: Product) -> Subject:
     handle = ring((0, 0.70, 0), 0.28, 0.030, upright=True, stretch=1.15)
     grips = joined(*(block((x, 0.73, 0), (0.05, 0.05, 0.05), 0.015) for x in (-0.28, 0.28)))
     clasp = joined(
-        disc_forward((0, 0.36, 0.235), 0.055, 0.03),
+        stud((0, 0.36, 0.235), 0.055, 0.03),
         *(ring((x, 0.765, 0), 0.05, 0.012, upright=True) for x in (-0.28, 0.28)),
     )
-    leather = made_of(product.material, product.colour)
+    leather = clad(product, body_paint(product, size=0.8))
     return Subject(
         parts=(
             Part(field=body, surface=leather),
@@ -73,13 +74,6 @@ def _front_curve() -> Field:
     return field
 
 
-def disc_forward(centre: tuple[float, float, float], radius: float, half: float) -> Field:
-    """A round stud that faces the viewer."""
-    upright = disc((0, 0, 0), radius, half, min(half, radius) * 0.6)
-    x, y, z = (np.float32(value) for value in centre)
-    return lambda points: upright(np.stack([points[0] - x, points[2] - z, points[1] - y]))
-
-
 def _open_sack(wide: float, tall: float, deep: float, rounding: float, wall: float) -> Field:
     outer = block((0, tall / 2, 0), (wide, tall / 2, deep), rounding)
     inner = block((0, tall / 2 + 0.3, 0), (wide - wall, tall / 2 + 0.3 - wall, deep - wall), rounding)
@@ -87,6 +81,8 @@ def _open_sack(wide: float, tall: float, deep: float, rounding: float, wall: flo
 
 
 def _printed_front(product: Product, wide: float, tall: float) -> Paint:
+    if product.pattern not in ("label", "stripes"):
+        return body_paint(product, size=2 * wide)
     base = COLOURS[product.colour]
     art = artwork(tall / (2 * wide), base, COLOURS[product.second], COLOURS[product.second], product.seed)
     front = printed(art, lambda s: s.points[0] / (2 * wide) + 0.5, lambda s: s.points[1] / tall)

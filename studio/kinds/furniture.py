@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from studio.fields import Field, Floats, ball, common, disc, joined, melted, ring, rod, vector
-from studio.kinds.patterns import round_paint
+from studio.kinds.patterns import clad, ground, round_paint
 from studio.palette import COLOURS, made_of
 from studio.product import Product
 from studio.profiles import Outline, curve, spun
 from studio.subject import Subject
-from studio.surfaces import Paint, Part, Spots, Surface, grained, mixed, plain
+from studio.surfaces import Paint, Part, Spots, mixed
 
 
 def lamp(product: Product) -> Subject:
@@ -63,7 +63,7 @@ def _mushroom(product: Product) -> Subject:
             (0.20, 0.92),
         ]
     )
-    cap_surface = made_of(product.material, round_paint(product, radius=0.6, tall=1.3))
+    cap_surface = clad(product, round_paint(product, radius=0.6, tall=1.3))
     foot = Part(
         field=spun((*foot_line, (0.0, 0.92))),
         surface=replace(made_of(product.material, product.second), glow=_glow(_warm(product.second), 0.55, 0.86, 0.22)),
@@ -91,7 +91,7 @@ def _shaded(product: Product) -> Subject:
     )
     foot = Part(
         field=spun((*foot_line, (0.0, 0.66))),
-        surface=made_of("ceramic", round_paint(product, radius=0.33, tall=0.66)),
+        surface=clad(product, round_paint(product, radius=0.33, tall=0.66)),
     )
     neck = Part(field=rod((0, 0.6, 0), (0, 0.9, 0), 0.028), surface=made_of("metal", "brass"))
     shade_line: Outline = ((0.565, 0.80), (0.385, 1.45), (0.345, 1.45), (0.525, 0.80), (0.565, 0.80))
@@ -115,16 +115,20 @@ def _globe(product: Product) -> Subject:
     )
 
 
+COVERS = ("cloth", "leather")  # of a stool's cushion: its legs are of wood
+
+
 def stool(product: Product) -> Subject:
     """0: three splayed legs and a round seat. 1: four legs, a ring and a cushion."""
     legs = (3, 4)[product.shape % 2]
     tall, spread = (1.0, 1.15)[product.shape % 2], 0.42
     frame = _legs(legs, tall, spread)
-    wood = _wood(product)
+    wood = replace(product, material="wood" if product.material in COVERS else product.material, pattern="plain")
+    surface = clad(wood, ground(wood))
     if legs == 3:
         seat = disc((0, tall + 0.03, 0), 0.50, 0.055, 0.03)
         return Subject(
-            parts=(Part(field=frame, surface=wood), Part(field=seat, surface=wood)),
+            parts=(Part(field=frame, surface=surface), Part(field=seat, surface=surface)),
             lower=(-0.52, 0, -0.52),
             upper=(0.52, tall + 0.09, 0.52),
         )
@@ -132,7 +136,7 @@ def stool(product: Product) -> Subject:
     cushion = disc((0, tall + 0.10, 0), 0.43, 0.085, 0.08)
     return Subject(
         parts=(
-            Part(field=frame, surface=wood),
+            Part(field=frame, surface=surface),
             Part(field=cushion, surface=made_of(product.material, product.second)),
         ),
         lower=(-0.47, 0, -0.47),
@@ -153,10 +157,3 @@ def _legs(count: int, tall: float, spread: float) -> Field:
     ]
     above_ground = disc((0, 1.0, 0), 2.0, 1.0, 0.0)
     return common(joined(*rods), above_ground)
-
-
-def _wood(product: Product) -> Surface:
-    base = COLOURS[product.colour]
-    if product.colour in ("oak", "walnut", "tan"):
-        return made_of("wood", grained(base, mixed(base, (0.10, 0.05, 0.02), 0.45), product.seed))
-    return made_of("wood", plain(base))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from studio.fields import Field, Floats, block, disc, joined, melted, moved, path, rod, tilted, turned, vector
-from studio.kinds.patterns import round_paint, wrapped_label
+from studio.kinds.patterns import body_paint, clad, round_paint, wrapped_label
 from studio.labels import artwork, printed
 from studio.palette import BARE_METALS, COLOURS, MATERIALS, made_of
 from studio.product import Product
@@ -42,7 +42,7 @@ def _flask(product: Product) -> Subject:
     if product.pattern == "label":
         paint = wrapped_label(product, paint, radius=0.35, low=0.42, high=0.95, turns=0.34)
     bare = band(-1.0, 0.045)
-    surface = made_of(product.material, blended(paint, plain(COLOURS["steel"]), bare))
+    surface = clad(product, blended(paint, plain(COLOURS["steel"]), bare))
     cap = disc((0, 1.50, 0), 0.225, 0.115, 0.03)
     loop = path(
         [
@@ -83,7 +83,6 @@ def _corked(product: Product) -> Subject:
         ]
     )
     lip = disc((0, 1.49, 0), 0.13, 0.035, 0.015)
-    under = plain(COLOURS[product.colour])
     label = Part(
         field=disc((0, 0.44, 0), 0.324, 0.26, 0.004),
         surface=made_of(
@@ -91,9 +90,11 @@ def _corked(product: Product) -> Subject:
             wrapped_label(product, plain(COLOURS[product.second]), radius=0.324, low=0.18, high=0.70, turns=0.42),
         ),
     )
-    glass = Part(field=joined(spun((*line, (0.0, 1.50))), lip), surface=made_of(product.material, under))
+    surface = clad(product, round_paint(product, radius=0.32, tall=1.50))
+    glass = Part(field=joined(spun((*line, (0.0, 1.50))), lip), surface=surface)
     cork = Part(field=disc((0, 1.56, 0), 0.085, 0.08, 0.02), surface=made_of("wood", "oak"))
-    return Subject(parts=(glass, label, cork), lower=(-0.32, 0, -0.32), upper=(0.32, 1.64, 0.32))
+    shown = (glass, label, cork) if product.pattern == "label" else (glass, cork)
+    return Subject(parts=shown, lower=(-0.32, 0, -0.32), upper=(0.32, 1.64, 0.32))
 
 
 def _pump(product: Product) -> Subject:
@@ -112,8 +113,9 @@ def _pump(product: Product) -> Subject:
             (0.16, 1.00),
         ]
     )
-    under = plain(COLOURS[product.colour])
-    paint = wrapped_label(product, under, radius=0.40, low=0.16, high=0.74, turns=0.36)
+    paint = round_paint(product, radius=0.40, tall=1.0)
+    if product.pattern == "label":
+        paint = wrapped_label(product, paint, radius=0.40, low=0.16, high=0.74, turns=0.36)
     collar = disc((0, 1.05, 0), 0.15, 0.065, 0.012)
     stem = joined(collar, disc((0, 1.16, 0), 0.045, 0.10, 0.005))
     nozzle = joined(
@@ -122,7 +124,7 @@ def _pump(product: Product) -> Subject:
     )
     return Subject(
         parts=(
-            Part(field=spun((*line, (0.0, 1.0))), surface=made_of(product.material, paint)),
+            Part(field=spun((*line, (0.0, 1.0))), surface=clad(product, paint)),
             Part(field=joined(stem, nozzle), surface=made_of("plastic", "black")),
         ),
         lower=(-0.40, 0, -0.40),
@@ -132,12 +134,14 @@ def _pump(product: Product) -> Subject:
 
 BOXES = ((0.42, 0.62, 0.20), (0.50, 0.34, 0.50), (0.62, 0.22, 0.40))  # half extents: carton, cube, shoe box
 
+PRINTED = ("label", "band", "stripes")  # patterns of a box with artwork on its front
+
 
 def box(product: Product) -> Subject:
     """A printed carton, a cube or a lidded shoe box."""
     form = product.shape % len(BOXES)
     wide, high, deep = BOXES[form]
-    surface = made_of(product.material, _box_paint(product, wide, high, deep))
+    surface = clad(product, _box_paint(product, wide, high, deep))
     parts = [Part(field=block((0, high, 0), (wide, high, deep), 0.012), surface=surface)]
     top = 2 * high
     if form == 2:
@@ -148,6 +152,8 @@ def box(product: Product) -> Subject:
 
 
 def _box_paint(product: Product, wide: float, high: float, deep: float) -> Paint:
+    if product.pattern not in PRINTED:
+        return body_paint(product, size=2 * min(wide, high))
     base, second = COLOURS[product.colour], COLOURS[product.second]
     shown = 2 * high - (0.145 if product.shape % len(BOXES) == 2 else 0.0)  # the lid hides the rest
     art = artwork(shown / (2 * wide), base, second, second, product.seed)
@@ -216,7 +222,8 @@ def _jar(product: Product) -> Subject:
             wrapped_label(product, plain(COLOURS[product.second]), radius=0.424, low=0.16, high=0.56, turns=0.36),
         ),
     )
-    return Subject(parts=(wax, jar, label, *_flame(0.575)), lower=(-0.42, 0, -0.42), upper=(0.42, 0.93, 0.42))
+    shown = (wax, jar, label) if product.pattern == "label" else (wax, jar)
+    return Subject(parts=(*shown, *_flame(0.575)), lower=(-0.42, 0, -0.42), upper=(0.42, 0.93, 0.42))
 
 
 def _pillar(product: Product) -> Subject:
@@ -241,8 +248,9 @@ def _pillar(product: Product) -> Subject:
 
 def _tin(product: Product) -> Subject:
     outside = curve([(0, 0), (0.46, 0), (0.46, 0), (0.48, 0.02), (0.48, 0.42)])
-    under = plain(COLOURS[product.colour])
-    paint = wrapped_label(product, under, radius=0.48, low=0.07, high=0.37, turns=0.30)
+    paint = round_paint(product, radius=0.48, tall=0.42)
+    if product.pattern == "label":
+        paint = wrapped_label(product, paint, radius=0.48, low=0.07, high=0.37, turns=0.30)
     tin_surface = replace(MATERIALS["metal"], paint=paint) if product.colour in BARE_METALS else made_of("metal", paint)
     tin = Part(field=spun(vessel(outside, wall=0.02, floor=0.03)), surface=tin_surface)
     wax = Part(field=disc((0, 0.19, 0), 0.458, 0.16, 0.01), surface=made_of("wax", "cream"))

@@ -17,9 +17,11 @@ from studio.fields import (
     melted,
     moved,
     ring,
+    rod,
     turn,
     turned,
 )
+from studio.kinds.patterns import body_paint, clad
 from studio.labels import artwork, printed
 from studio.palette import COLOURS, made_of
 from studio.product import Colour, Product
@@ -63,7 +65,10 @@ def _standing(product: Product) -> Subject:
     cover, pages = _volume(wide, high, deep)
     art = artwork(high / wide, COLOURS[product.colour], COLOURS[product.second], COLOURS[product.second], product.seed)
     front = printed(art, lambda s: s.points[0] / (2 * wide) + 0.5, lambda s: s.points[1] / (2 * high))
-    face: Paint = blended(plain(COLOURS[product.colour]), front, lambda s: (s.normals[2] > 0.8).astype(np.float32))
+    printed_cover: Paint = blended(
+        plain(COLOURS[product.colour]), front, lambda s: (s.normals[2] > 0.8).astype(np.float32)
+    )
+    face = printed_cover if product.pattern in ("plain", "label") else body_paint(product, size=2 * wide)
     return Subject(
         parts=(
             Part(field=cover, surface=made_of(product.material, face)),
@@ -99,8 +104,8 @@ def _laid(shape: Field, high: float) -> Field:
 
 
 def toy(product: Product) -> Subject:
-    """0: a stack of rings. 1: a ball in wedges. 2: a bath duck."""
-    return (_rings, _ball, _duck)[product.shape % 3](product)
+    """0: a stack of rings. 1: a ball in wedges. 2: a bath duck. 3: a bear."""
+    return (_rings, _ball, _duck, _bear)[product.shape % 4](product)
 
 
 def _rings(product: Product) -> Subject:
@@ -149,4 +154,28 @@ def _duck(product: Product) -> Subject:
         ),
         lower=(-0.66, 0, -0.48),
         upper=(0.70, 1.18, 0.48),
+    )
+
+
+def _bear(product: Product) -> Subject:
+    """A sitting bear: muzzle, paws and the insides of its ears in the second colour."""
+    body = melted(ellipsoid((0, 0.40, 0), (0.36, 0.42, 0.30)), ball((0, 0.98, 0.02), 0.32), 0.06)
+    for side in (-1.0, 1.0):
+        body = melted(body, ball((0.25 * side, 1.24, 0), 0.115), 0.03)
+        body = melted(body, rod((0.28 * side, 0.62, 0.08), (0.46 * side, 0.34, 0.22), 0.115), 0.05)
+        body = melted(body, rod((0.20 * side, 0.15, 0.12), (0.33 * side, 0.145, 0.44), 0.145), 0.05)
+    soft = [ball((0.25 * side, 1.24, 0.07), 0.07) for side in (-1.0, 1.0)]
+    soft += [ellipsoid((0.335 * side, 0.15, 0.565), (0.095, 0.095, 0.04)) for side in (-1.0, 1.0)]
+    muzzle = joined(ellipsoid((0, 0.90, 0.29), (0.15, 0.115, 0.12)), *soft)
+    dark = joined(
+        ellipsoid((0, 0.945, 0.405), (0.05, 0.036, 0.03)), *(ball((x, 1.05, 0.305), 0.036) for x in (-0.115, 0.115))
+    )
+    return Subject(
+        parts=(
+            Part(field=body, surface=clad(product, body_paint(product, size=0.9))),
+            Part(field=muzzle, surface=made_of(product.material, product.second)),
+            Part(field=dark, surface=made_of("plastic", "black")),
+        ),
+        lower=(-0.57, 0, -0.32),
+        upper=(0.57, 1.36, 0.61),
     )

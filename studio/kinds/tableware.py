@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from studio.fields import Field, Floats, ball, cut, hypot, melted, path, ring
-from studio.kinds.patterns import round_paint
+from studio.kinds.patterns import clad, round_paint
 from studio.palette import COLOURS, made_of
 from studio.product import Product
 from studio.profiles import Outline, curve, spun, vessel
@@ -61,7 +61,7 @@ def mug(product: Product) -> Subject:
     paint = _glazed(product, outer, outline)
     right = edge + 0.30
     return Subject(
-        parts=(Part(field=whole, surface=made_of(product.material, paint)),),
+        parts=(Part(field=whole, surface=clad(product, paint)),),
         lower=(-widest, 0, -widest),
         upper=(right, tall + 0.02, widest),
     )
@@ -85,7 +85,8 @@ def _glazed(product: Product, outer: Paint, outline: Outline) -> Paint:
         wall = np.interp(spots.points[1], heights, radii).astype(np.float32) - np.float32(0.022)
         return ramp(0.0, wall - hypot(spots.points[0], spots.points[2]), 0.006) * ramp(0.05, spots.points[1], 0.01)
 
-    inner = product.second if product.pattern != "speckled" else product.colour
+    own = product.pattern == "speckled" or product.material in ("metal", "glass")
+    inner = product.colour if own else product.second
     return blended(outer, plain(COLOURS[inner]), inside)
 
 
@@ -97,7 +98,7 @@ def vase(product: Product) -> Subject:
     body = spun(vessel(outline, wall=0.1 if ribbed else 0.05, floor=0.1))
     if ribbed:
         body = _fluted(body, 18, 0.02)
-    surface = made_of(product.material, round_paint(product, radius=widest, tall=tall))
+    surface = clad(product, round_paint(product, radius=widest, tall=tall))
     return Subject(
         parts=(Part(field=body, surface=surface),),
         lower=(-widest, 0, -widest),
@@ -138,11 +139,11 @@ def teapot(product: Product) -> Subject:
     body = melted(melted(belly, spout, 0.08), cut(handle, _column(0.45)), 0.06)
     lid_line = curve([(0, 0.80), (0.29, 0.80), (0.29, 0.80), (0.30, 0.825), (0.27, 0.86), (0.12, 0.93), (0.0, 0.945)])
     lid = melted(spun(lid_line), ball((0, 1.0, 0), 0.068), 0.05)
-    surface = made_of(product.material, round_paint(product, radius=0.6, tall=0.85))
+    surface = clad(product, round_paint(product, radius=0.6, tall=0.85))
     knob = made_of("wood", product.second) if product.second in ("oak", "walnut") else surface
     top = blended(surface.paint, knob.paint, within(0.085)) if knob is not surface else surface.paint
     return Subject(
-        parts=(Part(field=body, surface=surface), Part(field=lid, surface=made_of(product.material, top))),
+        parts=(Part(field=body, surface=surface), Part(field=lid, surface=clad(product, top))),
         lower=(-0.88, 0, -0.6),
         upper=(1.0, 1.07, 0.6),
     )
