@@ -10,6 +10,7 @@ from PIL import Image
 from studio.camera import Camera
 from studio.fields import Field, Floats, Vector, vector
 from studio.lighting import Rig
+from studio.product import BackgroundName
 from studio.surfaces import linear, ramp
 from studio.tracing import GROUND_TAPS, lamp_share, openness
 
@@ -25,7 +26,7 @@ class Backdrop:
     shadow: float = 0.8  # depth of the shadow, 0 none
 
 
-BACKDROPS = {
+BACKDROPS: dict[BackgroundName, Backdrop] = {
     "white": Backdrop(colour=(1.0, 1.0, 1.0), flat=True, shadow=0.42),
     "none": Backdrop(colour=(1.0, 1.0, 1.0), flat=True, shadow=0.0),  # a cut-out: only the product is drawn
     "linen": Backdrop(colour=linear("#e9e1d4")),

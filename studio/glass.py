@@ -36,6 +36,7 @@ def through(scene: Scene, surface: Surface, here: Hits, spots: Spots, light: Lig
             points=inner.points,
             part=numbers[inner.part],
             normals=inner.normals,
+            slopes=inner.slopes,
         )
         behind[:, met] = light(scene, inner, exposure_of(scene, inner))
     # The longer the way through the wall, the more of the tint is taken: Beer's law on 1 / cos.

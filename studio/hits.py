@@ -24,7 +24,8 @@ class Hits:
     distance: Floats  # [N]
     points: Floats  # [3, N]
     part: NDArray[np.intp]  # [N]
-    normals: Floats  # [3, N], unit
+    normals: Floats  # [3, N], unit, roughened by the material's grain
+    slopes: Floats  # [3, N], unit, of the shape itself
 
     def chosen(self, which: NDArray[np.intp]) -> Hits:
         return Hits(
@@ -33,6 +34,7 @@ class Hits:
             points=self.points[:, which],
             part=self.part[which],
             normals=self.normals[:, which],
+            slopes=self.slopes[:, which],
         )
 
 
@@ -40,7 +42,8 @@ def meet(parts: tuple[Part, ...], origin: Floats, rays: Floats, distance: Floats
     """Say what rays [3, N] from `origin` met at these distances [N]."""
     points = origin[:, None] + rays * distance
     part = np.zeros(distance.size, np.intp)
-    facing = np.empty_like(points)
+    slopes = np.empty_like(points)
+    facing = slopes if not any(each.surface.grain for each in parts) else np.empty_like(points)
     for start in range(0, distance.size, CHUNK):
         chunk = slice(start, start + CHUNK)
         if len(parts) > 1:
@@ -49,12 +52,13 @@ def meet(parts: tuple[Part, ...], origin: Floats, rays: Floats, distance: Floats
         mine = np.flatnonzero(part == number)
         for start in range(0, mine.size, CHUNK):
             chosen = mine[start : start + CHUNK]
-            facing[:, chosen] = _facing(each, points[:, chosen])
-    return Hits(rays=rays, distance=distance, points=points, part=part, normals=facing)
+            slopes[:, chosen] = normals(each.field, points[:, chosen])
+            if facing is not slopes:
+                facing[:, chosen] = _roughened(each, points[:, chosen], slopes[:, chosen])
+    return Hits(rays=rays, distance=distance, points=points, part=part, normals=facing, slopes=slopes)
 
 
-def _facing(part: Part, points: Floats) -> Floats:
-    ways = normals(part.field, points)
+def _roughened(part: Part, points: Floats, ways: Floats) -> Floats:
     if not part.surface.grain:
         return ways
     size, strength = part.surface.grain_size, np.float32(part.surface.grain)

@@ -51,7 +51,7 @@ MATERIALS: dict[Material, Surface] = {
 }
 
 
-BARE_METALS = frozenset({"brass", "steel", "graphite"})  # metal of any other colour is lacquered
+BARE_METALS: tuple[Colour, ...] = ("brass", "graphite", "steel")  # metal of any other colour is lacquered
 LACQUER = Surface(paint=_NOTHING, roughness=0.3, reflectance=0.06)
 
 

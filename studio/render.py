@@ -1,4 +1,4 @@
-"""Draw one product: attributes in; picture and exact mask out.
+"""Draw one product: attributes in; picture, exact mask, depth and outlines out.
 
 One ray per pixel finds the product; pixels that an outline or a crease crosses get nine more. Departures from
 a path tracer, for speed: one bounce; mirrors show the lamps, not the neighbours; glass bends the backdrop
@@ -19,6 +19,7 @@ from studio.fields import Floats
 from studio.glass import through
 from studio.hits import Hits, exposure_of, meet
 from studio.lighting import Exposure, shade
+from studio.outlines import outlines
 from studio.product import Product
 from studio.scene import Scene, prepare
 from studio.surfaces import Spots
@@ -37,10 +38,12 @@ SMALLEST_PX = 16  # below this there is nothing to see
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """A drawn product."""
+    """A drawn product. Where the mask is 0 the depth is infinite, and nowhere else."""
 
     pixels: NDArray[np.uint8]  # [H, W, 3], sRGB
     mask: NDArray[np.uint8]  # [H, W], how much of each pixel the product covers: 0 none, 255 all
+    depth: Floats  # [H, W], from the camera's plane, in model units: a mug is about 1 high
+    edges: NDArray[np.uint8]  # [H, W], lines of the shape: 0 none, 255 on a line
 
 
 def render(product: Product, *, width: int, height: int) -> Rendering:
@@ -55,11 +58,14 @@ def render(product: Product, *, width: int, height: int) -> Rendering:
     scene = prepare(product, width, height)
     centres = _trace(scene)
     coverage = np.isfinite(centres.distance).astype(np.float32)
+    depth = _depth(scene.camera, centres)
     canvas = scene.behind.copy()
     canvas[:, coverage > 0] = centres.light
-    _smooth_edges(scene, canvas, coverage, centres, over_paper=product.background != "none")
+    _smooth_edges(scene, (canvas, coverage, depth), centres, over_paper=product.background != "none")
+    mask = np.rint(coverage * 255).astype(np.uint8)
+    edges = np.where(mask > 0, outlines(centres.index, centres.hits, scene.camera.pixel), np.uint8(0))
     flat = BACKDROPS[product.background].flat
-    return Rendering(_encoded(canvas, product.seed, flat=flat), np.rint(coverage * 255).astype(np.uint8))
+    return Rendering(_encoded(canvas, product.seed, flat=flat), mask, depth, edges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,13 @@ def _first_distances(scene: Scene) -> Floats:
     return found
 
 
+def _depth(camera: Camera, centres: _Centres) -> Floats:
+    """Distance [H, W] from the camera's plane of what each pixel's middle shows; infinite for nothing."""
+    depth = np.full(centres.index.shape, np.inf, np.float32)
+    depth[centres.index >= 0] = camera.forward @ centres.hits.rays * centres.hits.distance
+    return depth
+
+
 def _light(scene: Scene, hits: Hits, exposure: Exposure) -> Floats:
     """Linear light [3, N] that each hit sends to the camera."""
     light = np.zeros_like(hits.points)
@@ -129,11 +142,14 @@ def _light(scene: Scene, hits: Hits, exposure: Exposure) -> Floats:
     return light
 
 
-def _smooth_edges(scene: Scene, canvas: Floats, coverage: Floats, centres: _Centres, *, over_paper: bool) -> None:
-    """Redraw the pixels that an outline or a crease crosses from several rays each, in place."""
+def _smooth_edges(scene: Scene, layers: tuple[Floats, Floats, Floats], centres: _Centres, *, over_paper: bool) -> None:
+    """Redraw the pixels that an outline or a crease crosses from several rays each: canvas, coverage and
+    depth, in place.
+    """
+    canvas, coverage, depth = layers
     clear = np.array([part.surface.glass for part in scene.parts] + [False])
     rows, columns = np.nonzero(_edges(centres, clear))
-    drawn, covered = _supersampled(scene, centres, rows, columns)
+    drawn, covered, depth[rows, columns] = _supersampled(scene, centres, rows, columns)
     if over_paper:
         canvas[:, rows, columns] = drawn + scene.behind[:, rows, columns] * (1 - covered)
     else:  # a cut-out keeps the product's own colour under a partly clear pixel
@@ -141,8 +157,8 @@ def _smooth_edges(scene: Scene, canvas: Floats, coverage: Floats, centres: _Cent
     coverage[rows, columns] = covered
 
 
-def _supersampled(scene: Scene, centres: _Centres, rows: Places, columns: Places) -> tuple[Floats, Floats]:
-    """Draw pixels from a grid of rays: (light times coverage [3, N], coverage [N])."""
+def _supersampled(scene: Scene, centres: _Centres, rows: Places, columns: Places) -> tuple[Floats, Floats, Floats]:
+    """Draw pixels from a grid of rays: (light times coverage [3, N], coverage [N], least depth [N])."""
     across = (np.arange(SUBPIXELS) + 0.5) / SUBPIXELS
     down = (2 * np.arange(SUBPIXELS) % SUBPIXELS + 0.5) / SUBPIXELS
     rays = _rays(scene.camera, (columns[:, None] + across).ravel(), (rows[:, None] + down).ravel())
@@ -155,7 +171,8 @@ def _supersampled(scene: Scene, centres: _Centres, rows: Places, columns: Places
     light = np.zeros((3, distance.size), np.float32)
     light[:, met] = _toned(_light(scene, hits, _borrowed(centres, owners, hits)))
     covered = np.isfinite(distance).reshape(-1, down.size).mean(1, dtype=np.float32)
-    return light.reshape(3, -1, down.size).mean(2), covered
+    depth = (scene.camera.forward @ rays * distance).reshape(-1, down.size).min(1)
+    return light.reshape(3, -1, down.size).mean(2), covered, depth
 
 
 def _edges(centres: _Centres, clear: NDArray[np.bool_]) -> NDArray[np.bool_]:

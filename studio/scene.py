@@ -15,6 +15,7 @@ from studio.kinds import build
 from studio.lighting import LIGHTS, Rig, rig
 from studio.product import Product
 from studio.proportions import proportioned
+from studio.seasons import decorated, seasonal
 from studio.surfaces import Part
 
 GLASS_OPENNESS = 0.6  # share of the light that glass lets onto the ground, chosen by eye
@@ -51,16 +52,25 @@ def prepare(product: Product, width: int, height: int) -> Scene:
     scene = Scene(
         parts=subject.parts,
         camera=camera,
-        rig=rig(LIGHTS[product.light], azimuth=view.azimuth, ground=backdrop.colour),
+        rig=rig(seasonal(LIGHTS[product.light], product.season), azimuth=view.azimuth, ground=backdrop.colour),
         whole=joined(*(part.field for part in subject.parts)),
         solid=joined(*solid) if solid else None,
         centre=(lower + upper) * np.float32(0.5),
         radius=float(np.sqrt(((upper - lower) ** 2).sum())) / 2,
-        behind=paper(backdrop, camera),
+        behind=_behind(product, camera),
     )
     if backdrop.shadow:
         scene.behind[:] = darkened(scene.behind, backdrop, *_shadow(scene))
     return scene
+
+
+def _behind(product: Product, camera: Camera) -> Floats:
+    """The empty backdrop in its season."""
+    backdrop = BACKDROPS[product.background]
+    empty = paper(backdrop, camera)
+    if product.background == "none":
+        return empty
+    return decorated(empty, product.season, camera, tinted=not backdrop.flat, seed=product.seed)
 
 
 def _shadow(scene: Scene) -> tuple[Floats, Floats]:

@@ -100,7 +100,7 @@ def _armchair(product: Product) -> Subject:
     seat = block((0, 0.40, 0.02), (0.50, 0.16, 0.46), 0.07)
     back = block((0, 0.72, -0.38), (0.52, 0.46, 0.14), 0.11)
     arms = joined(*(block((x, 0.48, 0.02), (0.115, 0.28, 0.48), 0.09) for x in (-0.53, 0.53)))
-    cushion = block((0, 0.60, 0.10), (0.405, 0.095, 0.41), 0.075)
+    cushion = block((0, 0.60, 0.10), (0.43, 0.095, 0.41), 0.075)
     feet = joined(
         *(rod((x * 1.04, 0, z * 1.04), (x, 0.25, z), 0.028, 0.042) for x in (-0.48, 0.48) for z in (-0.38, 0.38))
     )
@@ -144,7 +144,8 @@ def _pillow(half: float, thick: float, *, square: bool) -> Field:
         v = (points[1] - np.float32(half)) / np.float32(half)
         w = (points[2] + np.float32(LEAN) * points[1] - np.float32(0.12)) / np.float32(thick)
         if square:
-            u, v = u * (1 + np.float32(0.08) * (1 - v * v)), v * (1 + np.float32(0.08) * (1 - u * u))
+            u2, v2 = np.minimum(u * u, 1), np.minimum(v * v, 1)
+            u, v = u * (1 + np.float32(0.08) * (1 - v2)), v * (1 + np.float32(0.08) * (1 - u2))
             u2, v2 = u * u, v * v
             flat = np.sqrt(u2 * u2 * u2 + v2 * v2 * v2 + np.float32(1e-6))
         else:

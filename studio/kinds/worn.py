@@ -222,25 +222,9 @@ def _links(product: Product) -> Paint:
     return blended(blended(plain(base), dark, columns), dark, rows)
 
 
-LIGHT_COLOURS = (
-    "amber",
-    "blush",
-    "brass",
-    "cream",
-    "kraft",
-    "mustard",
-    "sky",
-    "steel",
-    "white",
-    "lavender",
-    "sage",
-    "oak",
-)
-
-
 def _dial(product: Product, middle: float, radius: float) -> Paint:
     """A face with twelve marks and its hands at ten past ten, as shops show them."""
-    ink = COLOURS["black" if product.second in LIGHT_COLOURS else "white"]
+    ink = COLOURS["black" if sum(COLOURS[product.second]) > 0.8 else "white"]
 
     def marked(spots: Spots) -> Floats:
         across, up = spots.points[0], spots.points[1] - np.float32(middle)
