@@ -23,16 +23,19 @@ from studio.outlines import outlines
 from studio.product import Product
 from studio.scene import Scene, prepare
 from studio.surfaces import Spots
-from studio.tracing import EXACT, march
+from studio.tracing import EXACT, HIT, STEPS, march
 
 Places = NDArray[np.intp]
 Number = TypeVar("Number", bound=np.generic)
 
 BLOCK = 8  # px: the side of the cones that find the product before single rays do
-SUBPIXELS = 9  # rays of an edge pixel, no two in one row or column of its 9 x 9 grid
+FINE_PX = 320  # pictures with a longer side are drawn with all care; smaller ones are drawn by the thousand
 START_BACK = 0.05  # model units before the nearest neighbour at which the rays of an edge pixel start
 CREASE = 0.85  # cosine between the normals of neighbouring pixels below which there is an edge
 CONTRAST = 0.08  # step of light between neighbours on glass that counts as an edge
+SHORT_STEP = 0.3  # of a pixel: the shortest step of a ray in a small picture
+SHORTEST_STEP = 0.010  # model units: yet shorter than the thinnest wall, which a ray must not step through
+FEW_STEPS = 46  # of a ray in a small picture: the few that need more cost as much as all the others
 SMALLEST_PX = 16  # below this there is nothing to see
 
 
@@ -114,8 +117,32 @@ def _first_distances(scene: Scene) -> Floats:
     found = np.full(each.shape, np.inf, np.float32)
     at_rows, at_columns = np.nonzero(np.isfinite(each))
     rays = _rays(camera, at_columns + 0.5, at_rows + 0.5)
-    found[at_rows, at_columns] = march(scene.whole, camera.eye, rays, each[at_rows, at_columns], far)
+    starts, care = each[at_rows, at_columns], _care(scene)
+    found[at_rows, at_columns] = march(
+        scene.whole, camera.eye, rays, starts, far, touch=care.touch, least=care.least, steps=care.steps
+    )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Care:
+    """How carefully rays are sent: what is finer than a pixel shows is not worth its time."""
+
+    subpixels: int  # rays of an edge pixel, no two in one row or column of as fine a grid
+    touch: float  # distance that counts as touching
+    exact: float  # the same where the outline is decided
+    least: float  # the shortest step
+    steps: int  # the most of them
+
+
+def _care(scene: Scene) -> _Care:
+    camera = scene.camera
+    wider = FINE_PX / max(camera.width, camera.height)  # a pixel, as against that of the smallest fine picture
+    if wider <= 1:
+        return _Care(subpixels=9, touch=HIT, exact=EXACT, least=0.0, steps=STEPS)
+    footprint = camera.pixel * float(np.linalg.norm(scene.centre - camera.eye))
+    least = min(SHORT_STEP * footprint, SHORTEST_STEP)
+    return _Care(subpixels=5, touch=HIT * wider, exact=EXACT * wider, least=least, steps=FEW_STEPS)
 
 
 def _depth(camera: Camera, centres: _Centres) -> Floats:
@@ -149,7 +176,9 @@ def _smooth_edges(scene: Scene, layers: tuple[Floats, Floats, Floats], centres: 
     canvas, coverage, depth = layers
     clear = np.array([part.surface.glass for part in scene.parts] + [False])
     rows, columns = np.nonzero(_edges(centres, clear))
-    drawn, covered, depth[rows, columns] = _supersampled(scene, centres, rows, columns)
+    drawn, covered, least = _supersampled(scene, centres, rows, columns)
+    middle = depth[rows, columns]
+    depth[rows, columns] = np.where(covered > 0, np.where(np.isfinite(middle), middle, least), np.inf)
     if over_paper:
         canvas[:, rows, columns] = drawn + scene.behind[:, rows, columns] * (1 - covered)
     else:  # a cut-out keeps the product's own colour under a partly clear pixel
@@ -159,20 +188,31 @@ def _smooth_edges(scene: Scene, layers: tuple[Floats, Floats, Floats], centres: 
 
 def _supersampled(scene: Scene, centres: _Centres, rows: Places, columns: Places) -> tuple[Floats, Floats, Floats]:
     """Draw pixels from a grid of rays: (light times coverage [3, N], coverage [N], least depth [N])."""
-    across = (np.arange(SUBPIXELS) + 0.5) / SUBPIXELS
-    down = (2 * np.arange(SUBPIXELS) % SUBPIXELS + 0.5) / SUBPIXELS
+    care = _care(scene)
+    count = care.subpixels
+    across = (np.arange(count) + 0.5) / count
+    down = (2 * np.arange(count) % count + 0.5) / count
     rays = _rays(scene.camera, (columns[:, None] + across).ravel(), (rows[:, None] + down).ravel())
     start: Floats = _around(centres.distance, rows, columns, np.inf).min(0) - np.float32(START_BACK)
     far = float(np.linalg.norm(scene.centre - scene.camera.eye)) + scene.radius
-    distance = march(scene.whole, scene.camera.eye, rays, start.repeat(down.size), far, touch=EXACT)
+    distance = march(
+        scene.whole,
+        scene.camera.eye,
+        rays,
+        start.repeat(count),
+        far,
+        touch=care.exact,
+        least=care.least,
+        steps=care.steps,
+    )
     met = np.flatnonzero(np.isfinite(distance))
     hits = meet(scene.parts, scene.camera.eye, rays[:, met], distance[met])
-    owners: Places = _around(centres.index, rows, columns, -1).repeat(down.size, 1)[:, met]
+    owners: Places = _around(centres.index, rows, columns, -1).repeat(count, 1)[:, met]
     light = np.zeros((3, distance.size), np.float32)
     light[:, met] = _toned(_light(scene, hits, _borrowed(centres, owners, hits)))
-    covered = np.isfinite(distance).reshape(-1, down.size).mean(1, dtype=np.float32)
-    depth = (scene.camera.forward @ rays * distance).reshape(-1, down.size).min(1)
-    return light.reshape(3, -1, down.size).mean(2), covered, depth
+    covered = np.isfinite(distance).reshape(-1, count).mean(1, dtype=np.float32)
+    depth = (scene.camera.forward @ rays * distance).reshape(-1, count).min(1)
+    return light.reshape(3, -1, count).mean(2), covered, depth
 
 
 def _edges(centres: _Centres, clear: NDArray[np.bool_]) -> NDArray[np.bool_]:

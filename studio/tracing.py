@@ -13,7 +13,7 @@ from studio.fields import Field, Floats
 CHUNK = 16384  # points per evaluation, chosen: their temporaries stay in a core's own cache
 HIT = 0.0012  # distance that counts as touching, a third of a pixel; the last step is taken all the same
 EXACT = 0.0003  # the same where the outline is decided
-STEPS = 60
+STEPS = 60  # of a ray; one that has not arrived by then counts by how near it is
 CLOSED = 0.86  # the most that corners lose of the room's light: some arrives by way of the walls
 
 Weights = tuple[tuple[float, float], ...]
@@ -30,33 +30,46 @@ def march(
     *,
     spread: float = 0.0,
     touch: float = HIT,
+    least: float = 0.0,
+    steps: int = STEPS,
 ) -> Floats:
     """Return the distance along each ray to the surface, or infinity.
 
     All rays, unit vectors [3, N], leave from `origin` [3]. Each may start at its `near` [N] (infinite for a
     ray that is known to miss) and ends at `far`. With a `spread`, its half-width per unit of distance, a ray
-    is a cone and stops where the field is nearer than that.
+    is a cone and stops where the field is nearer than that. No step is shorter than
+    `least`: a ray that grazes a surface, a fraction of a pixel away, then does not creep along it; one that
+    comes to lie inside steps back onto the surface.
     """
     found = np.full(near.shape, np.inf, np.float32)
     for start in range(0, near.size, CHUNK):
         part = slice(start, start + CHUNK)
-        found[part] = _march_chunk(field, origin[:, None], rays[:, part], near[part], far, (touch, spread))
+        found[part] = _march_chunk(
+            field, origin[:, None], rays[:, part], near[part], far, (touch, spread, least), steps
+        )
     return found
 
 
 def _march_chunk(
-    field: Field, origin: Floats, rays: Floats, near: Floats, far: float, width: tuple[float, float]
+    field: Field,
+    origin: Floats,
+    rays: Floats,
+    near: Floats,
+    far: float,
+    width: tuple[float, float, float],
+    steps: int,
 ) -> Floats:
-    touch, spread = (np.float32(value) for value in width)
+    touch, spread, least = (np.float32(value) for value in width)
     found = np.full(near.shape, np.inf, np.float32)
     index = np.flatnonzero(near < far)
     t, ways = near[index], rays[:, index]
-    for _ in range(STEPS):
+    for _ in range(steps):
         gap = field(origin + ways * t)
         touching = gap < touch + spread * t
+        step = np.where(touching, gap, np.maximum(gap, least)) if least else gap
         # Dropping columns costs as much as a step, so what arrived stays until enough has: a ray comes closer
         # still, a cone stands where it first touched.
-        t = np.where(touching, t, t + gap) if spread else t + gap
+        t = np.where(touching, t, t + step) if spread else t + step
         going = ~touching & (t < far)
         left = np.count_nonzero(going)
         if left < 0.75 * index.size:
@@ -65,7 +78,7 @@ def _march_chunk(
         if not left:
             return found
     gap = field(origin + ways * t)
-    creeping = gap < 2 * touch + spread * t  # grazing rays that crept along the surface
+    creeping = gap < np.maximum(2 * touch, least) + spread * t  # grazing rays that crept along the surface
     found[index[creeping]] = t[creeping]
     return found
 
