@@ -1,4 +1,4 @@
-"""`python -m studio FOLDER`: write the sample catalogue and the sample style into a folder."""
+"""`python -m studio FOLDER`: write the sample catalogue, or with `--count` a set of as many pictures."""
 
 from __future__ import annotations
 
@@ -7,21 +7,59 @@ import sys
 import time
 from pathlib import Path
 
+from studio.dataset import OtherSet, write_set
 from studio.files import write_sample_catalogue, write_sample_style
+from studio.render import SMALLEST_PX
+from studio.sheets import write_sheets
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m studio", description="Draw a sample catalogue of product pictures and a sample style."
-    )
-    parser.add_argument("folder", type=Path, help="gets catalogue/ (pictures and manifest.csv) and style.jpg")
-    folder: Path = parser.parse_args().folder
+    parser = _parser()
+    given = parser.parse_args()
     started = time.monotonic()
-    write_sample_style(folder / "style.jpg")
-    count = write_sample_catalogue(folder / "catalogue", _show)
-    seconds = time.monotonic() - started
-    sys.stderr.write(f"\n{count} pictures and a style in {folder}, drawn in {seconds:.1f} s\n")
+    if given.sheets:
+        write_sheets(given.folder)
+        written = "sheets"
+    elif given.count is not None:
+        if given.count < 1 or given.size < SMALLEST_PX or given.processes < 1:
+            parser.error(f"--count and --processes must be at least 1, --size at least {SMALLEST_PX}")
+        try:
+            write_set(
+                given.folder,
+                count=given.count,
+                size=given.size,
+                seed=given.seed,
+                processes=given.processes,
+                on_progress=_show,
+            )
+        except OtherSet as error:
+            parser.error(str(error))
+        written = f"{given.count} pictures"
+    else:
+        write_sample_style(given.folder / "style.jpg")
+        count = write_sample_catalogue(given.folder / "catalogue", _show)
+        written = f"{count} pictures and a style"
+    sys.stderr.write(f"\n{written} in {given.folder}, drawn in {time.monotonic() - started:.1f} s\n")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m studio",
+        description="Draw a sample catalogue of product pictures and a sample style, or a set to learn from.",
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="gets catalogue/ (pictures and manifest.csv) and style.jpg; with --count: pictures/, masks/, depth/, "
+        "edges/ and manifest.csv",
+    )
+    parser.add_argument("--count", type=int, help="draw a set of this many pictures; one that was begun goes on")
+    parser.add_argument("--size", type=int, default=128, help="px, of both sides of a set's pictures (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which set (%(default)s)")
+    parser.add_argument("--processes", type=int, default=1, help="processes that draw a set (%(default)s)")
+    parser.add_argument("--sheets", action="store_true", help="write contact prints of kinds, layers and words instead")
+    return parser
 
 
 def _show(done: int, total: int) -> None:
