@@ -13,6 +13,7 @@ from worker.networks.any_painting import AnyPaintingNetwork
 from worker.networks.colour import delta_e_2000, srgb_to_lab
 from worker.networks.painter import PainterNetwork
 from worker.networks.protected_colours import ProtectedColour
+from worker.networks.strokes import noise, stroked
 from worker.pipelines import any_painting, painter, resizing
 from worker.pipelines.base import Batch, Pipeline, TiledPipeline
 from worker.pipelines.resizing import Enlarged, smaller
@@ -155,6 +156,20 @@ def test_a_painter_paints_as_it_is_told_and_one_picture_alike_every_time(models:
     flat = torch.full((3, 64, 64), 255, dtype=torch.uint8)
     (painted,) = run(models["painter"], batch(flat))
     assert painted.float().std((1, 2)).min() > 1  # a plain background gets strokes too
+
+
+def test_strokes_run_along_edges_and_where_there_are_none_in_eddies() -> None:
+    drawn = noise(1, 96, 96, torch.Generator().manual_seed(3))
+    axis = torch.arange(96) / 6
+    across, down = axis.sin().expand(1, 3, 96, 96), axis.sin().view(96, 1).expand(1, 3, 96, 96)
+    for waves, along in ((across, 2), (down, 3)):  # edges run down, and across
+        smeared, strokes = stroked(waves * 0.4 + 0.5, drawn)
+        torch.testing.assert_close(smeared[..., 8:-8, 8:-8], (waves * 0.4 + 0.5)[..., 8:-8, 8:-8], atol=0.1, rtol=0)
+        one, other = (strokes.diff(dim=axis).abs().mean() for axis in (along, 5 - along))
+        assert one < 0.7 * other
+    _, strokes = stroked(torch.full((1, 3, 96, 96), 0.9), drawn)
+    assert strokes.std((2, 3)).min() > 0.4  # a plain background has strokes too
+    assert strokes.abs().max() <= 1
 
 
 def test_a_style_is_the_middle_of_its_references_by_their_weights(models: dict[str, Pipeline]) -> None:

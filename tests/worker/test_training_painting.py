@@ -24,7 +24,7 @@ from worker.pipelines.base import Batch
 from worker.training import any_painting, painter, runs
 from worker.training.config import RunConfig, parse_config
 from worker.training.loop import Watcher
-from worker.training.perception import apart, gram
+from worker.training.perception import apart, gram, sliced_apart
 from worker.training.references import load_references
 from worker.training.runs import run
 from worker.training.slow_painting import paint_slowly
@@ -128,7 +128,7 @@ def test_a_painter_is_told_by_name_what_to_paint_like_and_goes_on_with_as_many_o
     assert card.config["paintings"] == ["painting-000", "painting-001"]
     before, after = (load_file(tmp_path / name / "weights.safetensors") for name in ("first", "second"))
     changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
-    assert changed == {"normalise", "colours", "tint"}
+    assert changed == {"normalise", "colours", "strokes", "tint"}
 
 
 def test_a_run_does_not_go_on_with_other_style_pictures(places: dict[str, str], tmp_path: Path) -> None:
@@ -187,6 +187,19 @@ def test_grams_know_what_goes_together_and_not_where() -> None:
     torch.testing.assert_close(gram(elsewhere), gram(features))
     assert apart(gram(features[:, :, :4]), gram(features)) > 0.01
     torch.testing.assert_close(apart(torch.zeros_like(features), features), torch.ones(1))
+
+
+def test_distributions_are_far_apart_where_a_few_glaring_places_have_the_right_spread() -> None:
+    generator = torch.Generator().manual_seed(5)
+    wanted = torch.randn(1, 6, 400, generator=generator)
+    alike, spots = torch.randn(1, 6, 400, generator=generator), torch.zeros(1, 6, 400)
+    spots[:, :, :10] = torch.randn(1, 6, 10, generator=generator) * 40**0.5  # the same Gram matrix but for chance
+    directions = F.normalize(torch.randn(6, 24, generator=generator), dim=0)
+    elsewhere = wanted[:, :, torch.randperm(400, generator=generator)]
+    torch.testing.assert_close(sliced_apart(elsewhere, wanted, directions), torch.zeros(1), atol=1e-3, rtol=0)
+    assert sliced_apart(alike, wanted, directions) < 0.3
+    assert sliced_apart(spots, wanted, directions) > 0.8
+    assert sliced_apart(wanted + 1, wanted, directions) > 0.5
 
 
 # --- slowly --------------------------------------------------------------------------------------------

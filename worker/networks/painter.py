@@ -4,9 +4,9 @@ Johnson, Alahi & Fei-Fei 2016, "Perceptual Losses for Real-Time Style Transfer a
 arXiv:1603.08155, with the conditional instance normalisation of Dumoulin, Shlens & Kudlur 2017, "A Learned
 Representation for Artistic Style", arXiv:1610.07629, equation 5.
 Departures: narrower; reflections and enlarging in place of zeros and transposed convolutions, as in the second paper;
-what comes out is the picture itself in the painting's colours, changed, so that little training goes far; and the
-network is given noise, so that it has something to make strokes of where a picture is of one colour, as a studio's
-background is (after Ulyanov et al. 2016, "Texture Networks", arXiv:1603.03417).
+what comes out is the picture itself in the painting's colours, smeared along its forms and changed, so that little
+training goes far; and the network is given strokes (`worker.networks.strokes`), where a picture is of one colour, as a
+studio's background is, too (after Ulyanov et al. 2016, "Texture Networks", arXiv:1603.03417, which gives noise).
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worker.networks.painting import Convolution, enlarged, logit
+from worker.networks.painting import Convolution, enlarged
+from worker.networks.strokes import STROKES, stroked
 
-NOISES = 2  # planes: one that differs from pixel to pixel, one that changes slowly
-_SLOWLY_PX = 8
+_CONTRAST = (0.02, 0.98)  # beyond, black is black and white is white
+_LEAST_VARIANCE = 0.05  # of logits: what is flat stays flat
+_MOST = 1.5  # of a logit, by which colours are changed; chosen: no spot can be glaring
 _APART = 0.2  # deviation of what tells manners apart, before training; chosen: were they equal, they would stay so long
 
 
@@ -41,7 +43,7 @@ class PainterNetwork(nn.Module):
         manners = len(self.paintings)
         self.down = nn.ModuleList(
             [
-                Convolution(3 + NOISES, width, 9),
+                Convolution(6 + STROKES, width, 9),
                 Convolution(width, 2 * width, 3, stride=2),
                 Convolution(2 * width, 4 * width, 3, stride=2),
             ]
@@ -55,18 +57,20 @@ class PainterNetwork(nn.Module):
         # One for each convolution but the last, in their order.
         channels = [width, 2 * width, *[4 * width] * (2 * blocks + 1), 2 * width, width]
         self.normalise = nn.ModuleList(_Normalised(each, manners) for each in channels)
-        # What shows through of the picture: its colours, normalised, by a matrix and a shift for each manner.
+        # What shows through of picture and strokes: colours, normalised, by matrices and a shift for each manner.
         self.colours = nn.Parameter(torch.eye(3).repeat(manners, 1, 1))
+        self.strokes = nn.Parameter(torch.zeros(manners, 3, STROKES))
         self.tint = nn.Parameter(torch.zeros(manners, 3))
 
     def forward(self, pictures: Tensor, noise: Tensor, shares: Tensor) -> Tensor:
         """Return the pictures painted, float [N, 3, H, W] in (0, 1).
 
-        pictures: float [N, 3, H, W] in [0, 1]. noise: [N, 2, H, W] or [1, 2, H, W], see `noise`.
+        pictures: float [N, 3, H, W] in [0, 1]. noise: that of `worker.networks.strokes.noise`, one or N.
         shares: [N, paintings]: of which manner how much; each row's sum is 1.
         """
         normalise = iter(self.normalise)
-        features = torch.cat((pictures * 2 - 1, noise.expand(len(pictures), -1, -1, -1)), dim=1)
+        smeared, strokes = stroked(pictures, noise)
+        features = torch.cat((pictures * 2 - 1, smeared * 2 - 1, strokes), dim=1)
         for layer in self.down:
             features = F.relu(next(normalise)(layer(features), shares))
         for block in self.blocks:
@@ -75,9 +79,10 @@ class PainterNetwork(nn.Module):
             features = features + next(normalise)(second(changed), shares)
         for layer in self.up:
             features = F.relu(next(normalise)(layer(enlarged(features)), shares))
-        colours = torch.einsum("np,pcd->ncd", shares, self.colours)
-        shown = torch.einsum("ncd,ndhw->nchw", colours, F.instance_norm(logit(pictures)))
-        return torch.sigmoid(self.out(features).float() + shown.float() + (shares @ self.tint)[:, :, None, None])
+        palette = torch.einsum("np,pcd->ncd", shares, torch.cat((self.colours, self.strokes), dim=2))
+        shown = torch.einsum("ncd,ndhw->nchw", palette, torch.cat((_even(smeared), strokes), dim=1))
+        changed = _MOST * torch.tanh(self.out(features).float() / _MOST)
+        return torch.sigmoid(changed + shown.float() + (shares @ self.tint)[:, :, None, None])
 
 
 class _Normalised(nn.Module):
@@ -93,10 +98,8 @@ class _Normalised(nn.Module):
         return F.instance_norm(features) * scale + shift  # equation 5
 
 
-def noise(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw noise, [count, 2, height, width], on the CPU."""
-    fine = torch.randn(count, 1, height, width, generator=generator)
-    size = (-(-height // _SLOWLY_PX), -(-width // _SLOWLY_PX))
-    slow = torch.randn(count, 1, *size, generator=generator)
-    slow = F.interpolate(slow, scale_factor=float(_SLOWLY_PX), mode="bilinear")[:, :, :height, :width]
-    return torch.cat((fine, slow), dim=1)
+def _even(pictures: Tensor) -> Tensor:
+    """Return the pictures before a sigmoid, of about unit deviation in each channel."""
+    values = pictures.clamp(*_CONTRAST).logit()
+    variance, mean = torch.var_mean(values, (2, 3), correction=0, keepdim=True)
+    return (values - mean) / (variance + _LEAST_VARIANCE).sqrt()

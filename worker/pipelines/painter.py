@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.networks.painter import PainterNetwork, noise
+from worker.networks.painter import PainterNetwork
 from worker.networks.painting import LEAST_PX, STEP
+from worker.networks.strokes import noise
 from worker.pipelines.base import Batch, Parameters
 from worker.pipelines.by_painting import run_by_painting
 from worker.pipelines.resizing import padded
@@ -46,7 +47,7 @@ class Painter:
     def _paint(self, small: Tensor, shares: Tensor) -> Tensor:
         height, width = small.shape[2:]
         whole = padded(small, STEP, LEAST_PX)
-        noises = self._noise[:, :, : whole.shape[2], : whole.shape[3]].contiguous()
+        noises = self._noise[:, :, : whole.shape[2] // 2, : whole.shape[3] // 2].contiguous()
         painted: Tensor = self._network(whole, noises, shares)
         return painted[:, :, :height, :width]
 

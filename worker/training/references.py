@@ -19,7 +19,7 @@ from jobs.storage import Storages
 from worker.training.photos import MAX_BYTES, UNREADABLE, find_photos
 
 _NAME_LENGTH = 48
-SIDE_PX = 288  # shorter side that is kept; chosen: strokes are then as wide as a network can paint them
+SIDE_PX = 384  # shorter side that is kept; chosen: strokes are then as wide as a network can paint them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
