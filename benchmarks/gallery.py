@@ -197,12 +197,14 @@ def _looks(model: Model, photos: Sequence[Photo], references: Mapping[str, Tenso
     for number, photo in enumerate(photos):
         name = list(references)[number % len(references)]
         reference = references[name]
-        found = model.restyle(photo, reference)
+        manner = model.turn(number)
+        found = model.restyle(photo, reference, **manner)
         figures = _rounded(kept(model, photo, found, palette([reference])))
         if model.takes_a_look:
             yield Example(title=f"{photo.name}, as {name}", pictures=(photo.picture, reference, found), figures=figures)
         else:
-            yield Example(title=photo.name, pictures=(photo.picture, found), figures=figures)
+            title = ", ".join((photo.name, *manner.values()))
+            yield Example(title=title, pictures=(photo.picture, found), figures=figures)
 
 
 def _rounded(figures: Mapping[str, float]) -> dict[str, float]:

@@ -4,8 +4,9 @@ Known grade: models that are colour tables have a right answer. A photo under on
 same photo under a second one, which is shown on a *different* photo only: PSNR and ΔE against it. The same with the
 answer's own photo as the reference ("same") is reported too; it asks little. keep_white is off: true grades tint white.
 
-Kept: what `worker.quality` measures of a photo's restyling with a real reference, at the model's defaults; where the
-product's mask is known, also inside of it and outside.
+Kept: what `worker.quality` measures of a photo's restyling with a real reference, at the model's defaults, in each of
+its manners in turn; where the product's mask is known, also inside of it and outside. A model that acts on the
+background is run where the mask is known, as a recipe would, and nowhere else.
 
 White: what becomes of a white background under a real reference, ΔE, with and without keep_white.
 
@@ -30,6 +31,8 @@ from benchmarks.progress import say
 from benchmarks.style_pictures import Photo
 from jobs.cards import Card, CardShelf
 from jobs.errors import JobsError
+from worker import cascade
+from worker.cascade import ReadyStep
 from worker.checkpoints import load_pipeline
 from worker.pipelines.base import Batch, Pipeline, TablePipeline
 from worker.quality.item import measure_item
@@ -62,13 +65,24 @@ class Model:
         """Whether a reference is what it should come near to; the photo as it is counts too, as the baseline."""
         return self.card.needs_style or self.card.tables
 
-    def restyle(self, photo: Photo, reference: Tensor, **asked: float | bool) -> Tensor:
-        """Run one photo by itself, at the card's defaults but for what is asked for and the card knows."""
+    def can_take(self, photo: Photo) -> bool:
+        """Whether a recipe that says nothing else runs on the photo: a model may need to know where the product is."""
+        return self.card.acts_on == "all" or photo.mask is not None
+
+    def turn(self, number: int) -> dict[str, str]:
+        """Return what to ask for in turn of a model that has several manners; of others nothing."""
+        choices = {name: parameter.enum for name, parameter in self.card.parameters.items() if parameter.enum}
+        return {name: values[number % len(values)] for name, values in choices.items()}
+
+    def restyle(self, photo: Photo, reference: Tensor, **asked: float | bool | str) -> Tensor:
+        """Run one photo by itself, where the model acts, at the card's defaults but for what is asked for and known."""
         height, width = photo.picture.shape[1:]
         mask = None if photo.mask is None else photo.mask[None]
         batch = Batch(images=photo.picture[None], sizes=[(height, width)], masks=mask)
         parameters = self.card.complete({name: value for name, value in asked.items() if name in self.card.parameters})
-        return self.pipeline.run(batch, self.pipeline.encode_style([reference]), parameters)[0]
+        style = self.pipeline.encode_style([reference])
+        step = ReadyStep(pipeline=self.pipeline, style=style, parameters=parameters, on=self.card.acts_on)
+        return cascade.run([step], batch)[0]
 
 
 @dataclass(slots=True)
@@ -126,8 +140,8 @@ def keep_product(
         reference = references[number % len(references)]
         wanted = palette([reference])
         for model in models:
-            if allowance.left(model):
-                found = allowance.timed(model, partial(model.restyle, photo, reference))
+            if allowance.left(model) and model.can_take(photo):
+                found = allowance.timed(model, partial(model.restyle, photo, reference, **model.turn(number)))
                 yield from ((f"{model.key}_{name}", value) for name, value in kept(model, photo, found, wanted).items())
         say(f"\rrestyling {number + 1} of {len(photos)}", end="")
     say("")

@@ -49,6 +49,8 @@ def test_the_last_line_is_one_object_with_every_models_figures_and_the_page_says
             assert (figures.get(f"{name}_rate_to_pillow_{side}", 0) > 0) is (name != "unchanged")
     assert figures["pairs"] == 3
     assert (figures["unchanged_structure"], figures["unchanged_colour_shift"]) == (1, 0)
+    assert figures["painter_restylings"] == figures["masks"]  # it is to know where the background is
+    assert figures["painter_pictures_per_second_512"] > 0
     assert figures["monge_kantorovich_style_distance"] < figures["unchanged_style_distance"]
     # Against the answer's own photo the linear map is nearly exact: the protocol measures what it says.
     assert figures["monge_kantorovich_same_psnr_db"] > figures["unchanged_same_psnr_db"] + 3
@@ -109,7 +111,9 @@ class Painter:
 def test_a_model_that_paints_is_measured_by_what_its_card_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(BUILT_IN / "unchanged", tmp_path / "painter")
     card = json.loads((tmp_path / "painter" / "model.json").read_text())
-    card |= {"name": "painter", "architecture": "painter", "tables": False}
+    manner = {"type": "string", "description": "", "default": "reeds", "enum": ["reeds", "stones"]}
+    card |= {"name": "painter", "architecture": "painter", "tables": False, "acts_on": "background"}
+    card["parameters"] = {"painting": manner}
     (tmp_path / "painter" / "model.json").write_text(json.dumps(card))
     shutil.copytree(BUILT_IN / "reference-grade", tmp_path / "without-weights")
     (tmp_path / "without-weights" / "weights.safetensors").unlink()
@@ -119,7 +123,8 @@ def test_a_model_that_paints_is_measured_by_what_its_card_says(tmp_path: Path, m
     monkeypatch.setitem(FORMULAS, "painter", lambda _: Painter())
     picture, mask = draw_product(96)
     photos = [Photo(name="ball", picture=picture, mask=mask)] * 2
-    amounts = Amounts(pairs=1, restylings=2, speed_runs=1, seconds=60)
+    photos.append(Photo(name="ball", picture=picture))  # nobody knows where the product is: no recipe would run
+    amounts = Amounts(pairs=1, restylings=3, speed_runs=1, seconds=60)
     figures = measure(CardShelf(tmp_path), photos, [picture], amounts, torch.device("cpu"))
     assert figures["painter_structure_inside"] == pytest.approx(1, abs=0.02)  # its very rim has blurred neighbours
     assert float(figures["painter_structure_outside"]) < 0.99
@@ -127,8 +132,9 @@ def test_a_model_that_paints_is_measured_by_what_its_card_says(tmp_path: Path, m
     assert figures["painter_restylings"] == figures["masks"] == 2
     assert not {"painter_psnr_db", "painter_style_distance", "painter_rate_to_pillow_512"} & figures.keys()
     assert not any(key.startswith("without_weights") for key in figures)
-    (series,) = gallery.series_of(load_models(CardShelf(tmp_path))[0], photos, [], {"ball": picture})
+    (series,) = gallery.series_of(load_models(CardShelf(tmp_path))[0], photos[:2], [], {"ball": picture})
     assert len(series.examples[0].pictures) == 2
+    assert [example.title for example in series.examples] == ["ball, reeds", "ball, stones"]
 
     nothing = Amounts(pairs=1, restylings=2, speed_runs=1, seconds=1e-9)
     figures = measure(CardShelf(tmp_path), photos, [picture], nothing, torch.device("cpu"))

@@ -28,7 +28,8 @@ def fill(system: System) -> None:
 def digests(system: System, name: str, folder: str) -> dict[str, str]:
     """Run a job of one model, or of several, and return the digest of each picture's output."""
     first, *then = (
-        {"model": each, "style": "dusk" if CardShelf().get(each).needs_style else None} for each in name.split(" then ")
+        {"model": each, "style": "dusk" if CardShelf().get(each).needs_style else None, "on": "all"}
+        for each in name.split(" then ")
     )
     request: dict[str, Any] = {
         "recipe": first | {"format": "png", "then": then},

@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from jobs.cards import BUILT_IN, CardShelf
 from jobs.errors import CheckpointMismatch, InvalidRequest
 from worker.checkpoints import load_pipeline
+from worker.pipelines.base import TablePipeline
 
 CPU = torch.device("cpu")
 
@@ -41,12 +42,12 @@ def weights(shelf: CardShelf) -> Path:
 
 
 @pytest.mark.parametrize("name", sorted(CardShelf().cards))
-def test_every_built_in_model_loads(name: str) -> None:
-    assert load_pipeline(CardShelf(), name, CPU)
+def test_every_built_in_model_loads_and_is_what_its_card_says(name: str) -> None:
+    assert isinstance(load_pipeline(CardShelf(), name, CPU), TablePipeline) == CardShelf().get(name).tables
 
 
-def test_the_shelf_holds_the_four_models() -> None:
-    assert sorted(CardShelf().cards) == ["monge-kantorovich", "reference-grade", "reinhard", "unchanged"]
+def test_the_shelf_holds_the_five_models() -> None:
+    assert sorted(CardShelf().cards) == ["monge-kantorovich", "painter", "reference-grade", "reinhard", "unchanged"]
 
 
 def test_weights_that_are_not_the_cards_are_refused_with_both_digests(shelf: CardShelf) -> None:

@@ -15,7 +15,7 @@ from worker.checkpoints import load_pipeline
 from worker.cube import cube
 from worker.pipelines.base import Batch, TablePipeline
 
-NAMES = sorted(CardShelf().cards)
+NAMES = sorted(name for name, card in CardShelf().cards.items() if card.tables)
 
 
 def photo(seed: int, height: int = 70, width: int = 90) -> Tensor:
