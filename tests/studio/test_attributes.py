@@ -139,7 +139,7 @@ def test_every_pattern_that_a_form_offers_shows_on_it():
             product = Product(
                 kind=kind, shape=form.shape, colour="teal", material=material, second=second, view=view, seed=1
             )
-            looks = [drawn(replace(product, pattern=pattern), 40).pixels.astype(int) for pattern in offered]
+            looks = [drawn(replace(product, pattern=pattern), 64).pixels.astype(int) for pattern in offered]
             for first, one in enumerate(looks):
                 for second_place, other in enumerate(looks[:first]):
                     seen = (np.abs(one - other).max(2) > 20).sum()
