@@ -46,10 +46,10 @@ def stroked(pictures: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
     pictures: [N, 3, H, W] in [0, 1], both sides even. drawn: [N, NOISES, H / 2, W / 2] or [1, …], see `noise`.
     """
     halves = F.avg_pool2d(pictures, 2)
-    planes, eddies = drawn.expand(len(pictures), -1, -1, -1).split((STROKES, 2), dim=1)
+    planes, eddies = drawn[:, :STROKES].expand(len(pictures), -1, -1, -1), drawn[:, STROKES:]
     found = _smeared(torch.cat((halves, planes), dim=1), _directions(halves) + _LEAST_EDGE * eddies)
-    smeared, strokes = F.interpolate(found, scale_factor=2.0, mode="bilinear").split((3, STROKES), dim=1)
-    return smeared, torch.tanh(_CRISP * F.instance_norm(strokes))
+    large = F.interpolate(found, scale_factor=2.0, mode="bilinear")
+    return large[:, :3], torch.tanh(_CRISP * F.instance_norm(large[:, 3:]))
 
 
 def _directions(pictures: Tensor) -> Tensor:
