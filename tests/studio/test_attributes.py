@@ -44,7 +44,7 @@ def test_paint_light_paper_and_season_leave_the_shape_as_it_is(changed: dict[str
 
 
 def test_a_grain_roughens_the_light_and_not_the_depth_or_the_lines():
-    smooth = Product(kind="cushion", colour="rust", material="wax")
+    smooth = Product(kind="bag", colour="rust", material="wax")
     before, after = drawn(smooth), drawn(replace(smooth, material="leather"))
 
     assert (before.pixels != after.pixels).any()
