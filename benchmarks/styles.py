@@ -63,7 +63,7 @@ def measure(
     for protocol in protocols:
         for key, value in protocol:
             found[key].append(value)
-    counts = {f"{model.key}_restylings": len(found[f"{model.key}_structure"]) for model in models}
+    counts = {f"{model.key}_restylings": len(found.get(f"{model.key}_structure", ())) for model in models}
     means = {key: round(float(np.mean(values)), 3) for key, values in sorted(found.items())}
     engine = engine_of(device, models[0].card)
     about: Figures = {
