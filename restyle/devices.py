@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from jobs.cores import cores
-
 NVIDIA_SMI = "nvidia-smi"
 NVIDIA_SMI_SECONDS = 60.0  # it starts a driver that nobody uses
 NO_DEVICES = "No devices"
@@ -43,6 +41,8 @@ def devices_of(text: str, environment: Mapping[str, str]) -> list[Device]:
 
 def _named(name: str, environment: Mapping[str, str]) -> Sequence[Device]:
     if name == "all":
+        from jobs.cores import cores  # here: the client loads nothing of `jobs`
+
         gpus = list(_gpus(environment))
         return [_by_uuid(gpu) for gpu in gpus] or [_cpu()] * cores()
     if name == "cpu":

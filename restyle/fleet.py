@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs.cores import cores
 from restyle.devices import Device
 from restyle.exits import Exit
 from restyle.processes import Child, environment, python_module
@@ -107,6 +106,8 @@ def check(devices: Sequence[Device], say: Say) -> Exit:
 
 def shared(count: int, given: Mapping[str, str]) -> dict[str, str]:
     """Return the settings by which so many workers share the processor; what was set by hand stays."""
+    from jobs.cores import cores  # here: the client loads nothing of `jobs`
+
     threads = str(max(1, cores() // count))
     return {name: given.get(name, threads) for name in ("RESTYLE_MODEL_THREADS", "RESTYLE_CODEC_THREADS")}
 

@@ -16,9 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", *arguments], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=90
-    )
+    command = ["make", "--no-print-directory", *arguments]  # it says where it is when make itself runs these tests
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=90)
 
 
 def pins() -> dict[str, str]:
