@@ -2,9 +2,10 @@
 
 All in one run on one machine, from S3 to S3 over the same pictures: each stage alone, this system, and each peer in
 turn; again for each repeat; medians count. The model is a stand-in that takes 20 ms (slow) or 2 ms (fast) a picture:
-on a CPU it sleeps, and holds no core; on CUDA the device multiplies matrices for so long. That device has one worker.
-Models that compute on the processor have as many workers as `restyle worker --devices all` starts, one for each core;
-with --quick one, because so small a job is one shard.
+on a CPU it sleeps, and holds no core; on CUDA the device multiplies matrices for so long. It does one batch at a time,
+whoever asks. The slow one has one worker. What is fast enough for the processor to be the limit has one for each core:
+models on the processor, as `restyle worker --devices all` does, and the fast device, named so often. With --quick, and
+on CUDA, all have one: so small a job is one shard, and more workers on a GPU have never been tried.
 
 A stream's rate is that of its steady state, the same for everybody: from the moment when as many items as two batches
 hold have taken effect (their objects are in S3) to the last effect. So what starts the stream is not counted, and the
@@ -144,19 +145,23 @@ def _measure_ours(place: Place, amounts: Amounts, run: Run) -> None:
     workers = workers_of(amounts, cuda=place.cuda)
     with ours(place, "benchmarks.stream_worker", workers=1) as system:
         run.idle_mb = system.peak_mb()
-        for device in amounts.devices:
-            _note(run, device, system.run(amounts.pictures, UNCHANGED, milliseconds=MILLISECONDS[device]))
-            if device == SLOW:
-                run.batches = system.batches()
+        _measure_device(SLOW, system, amounts, run)
+        run.batches = system.batches()
         if workers == 1:
-            _measure_models(system, amounts, run)
+            _measure_what_is_fast(system, amounts, run)
             return
     with ours(place, "benchmarks.stream_worker", workers=workers) as system:
         run.idle_mb = system.peak_mb()
-        _measure_models(system, amounts, run)
+        _measure_what_is_fast(system, amounts, run)
 
 
-def _measure_models(system: Ours, amounts: Amounts, run: Run) -> None:
+def _measure_device(device: str, system: Ours, amounts: Amounts, run: Run) -> None:
+    _note(run, device, system.run(amounts.pictures, UNCHANGED, milliseconds=MILLISECONDS[device]))
+
+
+def _measure_what_is_fast(system: Ours, amounts: Amounts, run: Run) -> None:
+    if FAST in amounts.devices:
+        _measure_device(FAST, system, amounts, run)
     _note(run, "graded", system.run(amounts.pictures, GRADED, milliseconds=0))
     _note(run, "unchanged", system.run(amounts.pictures, UNCHANGED, milliseconds=0))
     if amounts.large_pictures:
@@ -165,9 +170,10 @@ def _measure_models(system: Ours, amounts: Amounts, run: Run) -> None:
 
 
 def _measure_engine(place: Place, amounts: Amounts, run: Run) -> None:
-    with ours(place, "benchmarks.spdl_worker", workers=1) as system:
-        for name, milliseconds in MILLISECONDS.items():
-            _note(run, f"spdl_{name}", system.run(amounts.pictures, UNCHANGED, milliseconds=milliseconds))
+    for device, workers in ((SLOW, 1), (FAST, workers_of(amounts, cuda=place.cuda))):
+        with ours(place, "benchmarks.spdl_worker", workers=workers) as system:
+            streamed = system.run(amounts.pictures, UNCHANGED, milliseconds=MILLISECONDS[device])
+            _note(run, f"spdl_{device}", streamed)
 
 
 def _note(run: Run, name: str, streamed: Streamed) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import mmap
 import os
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 MILLISECONDS = {"slow": 20.0, "fast": 2.0}  # of a picture: as diffusion in a few steps, as a network in one
 NUMBER = struct.Struct("d")
-_ONE = threading.Lock()  # one batch at a time, however many threads have one
+_ONE = threading.Lock()  # one batch at a time, however many threads have one; for processes, see `_taken`
 SIDE = 4096  # of the matrices that keep a CUDA device busy
 
 
@@ -35,11 +38,27 @@ def occupy(pictures: int) -> None:
     here lets the interpreter's lock go: whoever shares the process would hold the device up.
     """
     seconds = pictures * milliseconds() / 1000
-    with _ONE:
+    with _ONE, _taken():
         if os.environ.get("BENCH_CUDA"):
             _multiply(seconds)
         else:
             time.sleep(seconds)
+
+
+@contextlib.contextmanager
+def _taken() -> Iterator[None]:
+    """Keep all other processes from the device."""
+    file = _opened(os.environ["BENCH_MILLISECONDS"])
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@functools.cache
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDONLY)
 
 
 @functools.cache
