@@ -59,7 +59,7 @@ class Amounts:
     repeats: int
     devices: tuple[str, ...]
     engines: bool  # whether this system is measured with SPDL as its engine too
-    fleet: bool  # whether each core has a worker where the processor is the device
+    fleet: bool  # whether each core has a worker where the processor is the limit
 
 
 FULL = Amounts(  # four shards, two for each of two workers
@@ -113,7 +113,7 @@ def measure(
 
 
 def workers_of(amounts: Amounts, *, cuda: bool) -> int:
-    """Return how many workers a model has that computes on the processor, or on the GPU where there is one."""
+    """Return how many workers share what is fast enough for the processor to be the limit."""
     return cores() if amounts.fleet and not cuda else 1
 
 
