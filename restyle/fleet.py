@@ -105,10 +105,14 @@ def check(devices: Sequence[Device], say: Say) -> Exit:
 
 
 def shared(count: int, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings by which so many workers share the processor; what was set by hand stays."""
+    """Return the settings by which so many workers share the processor; what was set by hand stays.
+
+    Each has one thread more than its share, so that a core is not idle while threads of its worker wait for the
+    interpreter, nor when the others have nothing left to do.
+    """
     from jobs.cores import cores  # here: the client loads nothing of `jobs`
 
-    threads = str(max(1, cores() // count))
+    threads = str(min(cores() // count + 1, cores()))
     return {name: given.get(name, threads) for name in ("RESTYLE_MODEL_THREADS", "RESTYLE_CODEC_THREADS")}
 
 

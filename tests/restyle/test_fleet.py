@@ -187,9 +187,9 @@ def test_the_processor_is_shared_among_the_workers_and_what_was_set_by_hand_stay
         "RESTYLE_MODEL_THREADS": str(cores()),
         "RESTYLE_CODEC_THREADS": str(cores()),
     }
-    assert shared(1000, {}) == {"RESTYLE_MODEL_THREADS": "1", "RESTYLE_CODEC_THREADS": "1"}
+    assert shared(1000, {}) == {"RESTYLE_MODEL_THREADS": "1", "RESTYLE_CODEC_THREADS": "1"}  # of less than one core
     assert shared(2, {"RESTYLE_MODEL_THREADS": "5"})["RESTYLE_MODEL_THREADS"] == "5"
     with fleet(tmp_path, "cpu=ready:obey", "cuda:1=ready:obey") as supervisor:
         read_until(supervisor, "up\n", "up\n")
     given = [path.read_text() for path in tmp_path.iterdir()]
-    assert given == [str(max(1, cores() // 2 // 2))] * 2
+    assert given == [str(min(cores() // 2 + 1, cores()))] * 2
