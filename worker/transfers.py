@@ -111,10 +111,12 @@ def assemble(works: Sequence[Work], *, pinned: bool = False) -> Tensor:
     and at the bottom.
     """
     height, width = bucket_of(*_size(works[0]))
-    images = torch.zeros((len(works), height, width, 3), dtype=torch.uint8, pin_memory=pinned)
+    images = torch.empty((len(works), height, width, 3), dtype=torch.uint8, pin_memory=pinned)
     for slot, work in zip(images, works, strict=True):
         assert work.picture is not None
         slot[: work.picture.height, : work.picture.width] = torch.from_numpy(work.picture.pixels)
+        slot[: work.picture.height, work.picture.width :] = 0
+        slot[work.picture.height :] = 0
     return images.permute(0, 3, 1, 2)
 
 
