@@ -45,6 +45,7 @@ Figures = dict[str, Any]
 Alone = Mapping[str, Mapping[str, float]]  # by stage: pictures per second, and milliseconds of processor for each
 
 SLOW, FAST = "slow", "fast"
+ALONE = ("batch", *STAGES)  # what is measured alone; results keep no time for a batch, which belongs to no picture
 UNCHANGED = {"model": "unchanged"}
 GRADED = {"model": "reference-grade", "style": STYLE}
 
@@ -79,7 +80,7 @@ QUICK_WITHOUT = ("dataloader", "loop", "ray")  # what is left shows the worst an
 class Run:
     """What was measured once. Streams of this system by what they did, of peers by device and name."""
 
-    alone: Alone
+    alone: Alone = field(default_factory=dict)
     ours: dict[str, Streamed] = field(default_factory=dict)
     batches: Batches | None = None
     idle_mb: float = 0.0
@@ -99,10 +100,8 @@ def measure(
         _fill(place, files, amounts)
         for number in range(amounts.repeats):
             _say(f"run {number + 1} of {amounts.repeats}")
-            run = Run(alone=_alone(place, amounts.pictures))
+            run = Run()
             _measure_ours(place, amounts, run)
-            if amounts.fleet:  # machines grow slower and faster under way: the stream ran between both
-                run.alone = middle_of(run.alone, _alone(place, amounts.pictures))
             if amounts.engines and importlib.util.find_spec("spdl"):
                 _measure_engine(place, amounts, run)
             for peer in peers:
@@ -149,10 +148,14 @@ def _measure_ours(place: Place, amounts: Amounts, run: Run) -> None:
         run.batches = system.batches()
         if workers == 1:
             _measure_what_is_fast(system, amounts, run)
-            return
+    run.alone = _alone(place, amounts.pictures)
+    if workers == 1:
+        return
     with ours(place, "benchmarks.stream_worker", workers=workers) as system:
         run.idle_mb = system.peak_mb()
         _measure_what_is_fast(system, amounts, run)
+    # Machines grow slower and faster under way: the stream ran between both.
+    run.alone = middle_of(run.alone, _alone(place, amounts.pictures))
 
 
 def _measure_device(device: str, system: Ours, amounts: Amounts, run: Run) -> None:
@@ -162,8 +165,8 @@ def _measure_device(device: str, system: Ours, amounts: Amounts, run: Run) -> No
 def _measure_what_is_fast(system: Ours, amounts: Amounts, run: Run) -> None:
     if FAST in amounts.devices:
         _measure_device(FAST, system, amounts, run)
-    _note(run, "graded", system.run(amounts.pictures, GRADED, milliseconds=0))
     _note(run, "unchanged", system.run(amounts.pictures, UNCHANGED, milliseconds=0))
+    _note(run, "graded", system.run(amounts.pictures, GRADED, milliseconds=0))
     if amounts.large_pictures:
         _note(run, "large", system.run(amounts.large_pictures, UNCHANGED, milliseconds=0, source=LARGE))
     run.peak_mb = system.peak_mb()
@@ -198,8 +201,8 @@ def limit(alone: Alone, core_count: int) -> tuple[str, float]:
 
     The slowest stage by itself; or the processor, where all stages together need more of it than there is.
     """
-    rates = {stage: alone[stage]["per_second"] for stage in STAGES}
-    rates["processor"] = 1000 * core_count / sum(alone[stage]["cpu_ms"] for stage in STAGES)
+    rates = {stage: alone[stage]["per_second"] for stage in ALONE}
+    rates["processor"] = 1000 * core_count / sum(alone[stage]["cpu_ms"] for stage in ALONE)
     name = min(rates, key=lambda each: rates[each])
     return name, rates[name]
 
@@ -207,10 +210,8 @@ def limit(alone: Alone, core_count: int) -> tuple[str, float]:
 def compare(run: Run, core_count: int) -> Figures:
     """Return the figures of one run that are named in docs/benchmarks.md."""
     limit_stage, limit_rate = limit(run.alone, core_count)
-    slowest = min(STAGES, key=lambda stage: run.alone[stage]["per_second"])
-    graded_cpu_ms = sum(
-        run.alone[stage]["cpu_ms"] for stage in ("read", "decode", "reference-grade", "measure", "encode", "write")
-    )
+    slowest = min(ALONE, key=lambda stage: run.alone[stage]["per_second"])
+    graded_cpu_ms = sum(run.alone["reference-grade" if stage == "model" else stage]["cpu_ms"] for stage in ALONE)
     figures: Figures = {
         "r_slow": run.ours[SLOW].per_second / run.alone[SLOW]["per_second"],
         "r_fast": run.ours[FAST].per_second / run.alone[FAST]["per_second"] if FAST in run.ours else None,

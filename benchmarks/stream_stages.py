@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -36,65 +37,91 @@ from worker.checkpoints import load_pipeline
 from worker.device import resolve
 from worker.engine import engine_of
 from worker.held import HeldLease
-from worker.images import OutputFormat, Picture, PictureLimits
+from worker.images import OutputFormat, PictureLimits
 from worker.model_cache import Prepared
 from worker.pipelines.base import Batch, Parameters, Pipeline
 from worker.settings import WorkerSettings
 from worker.stages import Stages
 from worker.stream import BATCH_PIXELS
+from worker.transfers import Loaded, Restyled, Transfers
 from worker.work import Work
 
 Acts = dict[str, tuple[Callable[[Work], None], int]]  # what each stage does, and on how many threads
-Figures = dict[str, dict[str, float]]
+Totals = dict[str, "Total"]
 
-BOUNDLESS = 1 << 50  # bytes: all pictures are in memory at once here
+BOUNDLESS = 1 << 50  # bytes: all pictures of a round are in memory at once
+ROUND = 128  # pictures that go through one stage after the other: memory is used again, as a stream does
 WARM = 16  # pictures that go first, and do not count: connections are opened, libraries loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What some pictures took in one stage."""
+
+    count: int
+    seconds: float
+    cpu_seconds: float
+
+    def __add__(self, other: Total) -> Total:
+        return Total(self.count + other.count, self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        return {"per_second": self.count / self.seconds, "cpu_ms": 1000 * self.cpu_seconds / self.count}
 
 
 def main(count: int, servers: Sequence[int]) -> None:
     """Measure all."""
-    settings = WorkerSettings()
     torch.set_num_threads(1)  # as `worker.lifecycle` does
+    settings = WorkerSettings()
     storages = Storages(s3_endpoint_url=os.environ["BENCH_S3"], s3_region=os.environ["AWS_DEFAULT_REGION"])
     stages = Stages(storages, PictureLimits(), memory_bytes=BOUNDLESS)
-    acts: Acts = {
-        "read": (stages.read, settings.read_threads),
-        "decode": (stages.decode, settings.codec_threads or cores()),
-        "measure": (stages.measure, settings.codec_threads or cores()),
-        "encode": (stages.encode, settings.codec_threads or cores()),
+    transfers = Transfers(resolve(settings.device))
+    keys = photos.catalogue()[:count]
+    _round(stages, settings, transfers, _works(keys[:WARM]), servers)
+    works = _works(keys)
+    totals, batches = _round(stages, settings, transfers, works[:ROUND], servers)
+    for start in range(ROUND, len(works), ROUND):
+        more, _ = _round(stages, settings, transfers, works[start : start + ROUND], servers)
+        totals = {name: total + more[name] for name, total in totals.items()}
+    totals |= _models(batches)
+    print(json.dumps({name: total.figures for name, total in totals.items()}))
+
+
+def _round(
+    stages: Stages, settings: WorkerSettings, transfers: Transfers, works: Sequence[Work], servers: Sequence[int]
+) -> tuple[Totals, list[Batch]]:
+    """Take works through one stage after the other, but for the model; return their batches too."""
+    codecs = settings.codec_threads or cores()
+    totals = _acts({"read": (stages.read, settings.read_threads), "decode": (stages.decode, codecs)}, works, servers)
+    loaded: list[Loaded] = []
+    groups = _groups(works)
+    totals["batch"] = _alone(lambda: loaded.extend(map(transfers.load, groups)), len(works), ())
+    set_milliseconds(Path(os.environ["BENCH_MILLISECONDS"]), 0)
+    for each in loaded:  # a picture comes out of its batch as it does in a worker: as a part of it
+        transfers.unload(Restyled(loaded=each, images=Slow().run(each.batch, None, {})))
+    leaving: Acts = {
+        "measure": (stages.measure, codecs),
+        "encode": (stages.encode, codecs),
         "write": (stages.write, settings.write_threads),
     }
-    keys = photos.catalogue()[:count]
-    _stages(acts, _works(keys[:WARM]), servers)
-    figures, pictures = _stages(acts, _works(keys), servers)
-    print(json.dumps(figures | _models(_batches(pictures, resolve(settings.device)))))
+    return totals | _acts(leaving, works, servers), [each.batch for each in loaded]
 
 
-def _stages(acts: Acts, works: Sequence[Work], servers: Sequence[int]) -> tuple[Figures, list[Picture]]:
-    """Take works through one stage after the other; return the pictures too."""
-    figures: Figures = {}
-    pictures: list[Picture] = []
-
+def _acts(acts: Acts, works: Sequence[Work], servers: Sequence[int]) -> Totals:
     def run(act: Callable[[Work], None], threads: int) -> None:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(act, works))
 
-    for name, (act, threads) in acts.items():
-        figures[name] = _alone(partial(run, act, threads), len(works), servers)
-        if name == "decode":
-            for work in works:
-                assert work.picture is not None
-                pictures.append(work.picture)
-                work.output = work.picture.pixels
-    return figures, pictures
+    return {name: _alone(partial(run, act, threads), len(works), servers) for name, (act, threads) in acts.items()}
 
 
-def _alone(act: Callable[[], None], count: int, servers: Sequence[int]) -> dict[str, float]:
+def _alone(act: Callable[[], None], count: int, servers: Sequence[int]) -> Total:
     everybody = [os.getpid(), *servers]
     cpu, started = cpu_seconds(everybody), time.perf_counter()
     act()
     seconds = time.perf_counter() - started
-    return {"per_second": count / seconds, "cpu_ms": 1000 * (cpu_seconds(everybody) - cpu) / count}
+    return Total(count, seconds, cpu_seconds(everybody) - cpu)
 
 
 def _works(keys: Sequence[str]) -> list[Work]:
@@ -123,25 +150,20 @@ def _works(keys: Sequence[str]) -> list[Work]:
     return [Work(held=held, item=item, prepared=prepared) for item in items]
 
 
-def _batches(pictures: Sequence[Picture], device: torch.device) -> list[Batch]:
-    """Put all pictures into the batches that they would have if none waited too long."""
+def _groups(works: Sequence[Work]) -> list[list[Work]]:
+    """Divide works into the batches that they would have if none waited too long."""
     sizes = BatchSizes(WorkerSettings().batch_size)
-    batcher: Batcher[Picture] = Batcher(sizes=sizes, pixels=BATCH_PIXELS, hungry_seconds=0, longest_seconds=0)
-    batches = [batcher.add(0, bucket_of(each.height, each.width), each, 0) for each in pictures]
+    batcher: Batcher[Work] = Batcher(sizes=sizes, pixels=BATCH_PIXELS, hungry_seconds=0, longest_seconds=0)
+    groups = []
+    for work in works:
+        assert work.size is not None
+        groups.append(batcher.add(0, bucket_of(*work.size), work, 0))
     while batcher.waiting:
-        batches.append(batcher.due(1, hungry=True))
-    return [_batch(members, device) for members in batches if members]
+        groups.append(batcher.due(1, hungry=True))
+    return [group for group in groups if group]
 
 
-def _batch(pictures: Sequence[Picture], device: torch.device) -> Batch:
-    sizes = [(each.height, each.width) for each in pictures]
-    images = torch.zeros((len(pictures), *bucket_of(*sizes[0]), 3), dtype=torch.uint8)
-    for slot, each in zip(images, pictures, strict=True):
-        slot[: each.height, : each.width] = torch.from_numpy(each.pixels)
-    return Batch(images=images.permute(0, 3, 1, 2).to(device), sizes=sizes)
-
-
-def _models(batches: Sequence[Batch]) -> Figures:
+def _models(batches: Sequence[Batch]) -> Totals:
     """Measure the stand-in for models at each speed, by itself (`model`), and the built-in model."""
     figures = {}
     for name, milliseconds in {**MILLISECONDS, "model": 0.0}.items():
@@ -152,7 +174,7 @@ def _models(batches: Sequence[Batch]) -> Figures:
     return figures
 
 
-def _model(pipeline: Pipeline, batches: Sequence[Batch], parameters: Parameters) -> dict[str, float]:
+def _model(pipeline: Pipeline, batches: Sequence[Batch], parameters: Parameters) -> Total:
     height, width = batches[0].sizes[0]
     style = pipeline.encode_style([batches[0].images[0, :, :height, :width]])
 

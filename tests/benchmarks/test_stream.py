@@ -117,13 +117,14 @@ def test_what_starts_a_stream_does_not_count_and_the_time_that_empties_it_does()
 
 def alone(**per_second: float) -> dict[str, dict[str, float]]:
     stages = {"read": 400.0, "decode": 200.0, "model": 1000.0, "measure": 500.0, "encode": 100.0, "write": 300.0}
+    stages["batch"] = 900.0
     return {name: {"per_second": rate, "cpu_ms": 2.5} for name, rate in (stages | per_second).items()}
 
 
 def test_the_limit_is_the_slowest_stage_unless_all_together_need_more_processor() -> None:
     assert stream.limit(alone(), core_count=4) == ("encode", 100.0)
     assert stream.limit(alone(read=90.0), core_count=4) == ("read", 90.0)
-    assert stream.limit(alone(), core_count=1) == ("processor", pytest.approx(1000 / 15))
+    assert stream.limit(alone(), core_count=1) == ("processor", pytest.approx(1000 / 17.5))
 
 
 def streamed(per_second: float) -> Streamed:
@@ -138,7 +139,7 @@ def test_ratios_are_of_one_run_and_medians_of_several() -> None:
     figures = stream.compare(run, core_count=2)
     assert (figures["r_slow"], figures["vs_loop"], figures["vs_loop_fast"]) == (0.8, 4.0, None)
     assert figures["cpu_bound_share"] == 0.75
-    assert figures["cpu_bound_share_alone"] == 40.0 * 6 * 0.0025 / 2
+    assert figures["cpu_bound_share_alone"] == pytest.approx(40.0 * 7 * 0.0025 / 2)
     assert (figures["limit_stage"], figures["stage_share"]) == ("encode", 0.4)
     other = figures | {"r_slow": 0.9, "vs_loop": None}
     assert stream.medians([figures, other, other])["r_slow"] == 0.9
