@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import structlog
 
 from jobs.cancelling import cancel_pending
+from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.errors import AccessDenied, InvalidRequest, JobsError, LeaseLost, ObjectMissing, SourceRefused
 from jobs.finishing import Sheet, finish
@@ -28,6 +29,7 @@ def advance(
     storages: Storages,
     lease: JobLease,
     *,
+    shelf: CardShelf,
     allowed: Iterable[str],
     ring: Ring,
     draw_sheet: Sheet,
@@ -46,7 +48,7 @@ def advance(
         elif lease.state is JobState.ENDED:
             drop(database, storages, lease)
         else:
-            _plan(database, storages, lease, allowed, ring)
+            _plan(database, storages, lease, shelf, allowed, ring)
     except LeaseLost:
         log.warning("job_lease_lost", job_id=str(lease.job_id), state=lease.state)
         return
@@ -56,10 +58,12 @@ def advance(
         let_go(session, lease, pause_seconds=pause_seconds)
 
 
-def _plan(database: Database, storages: Storages, lease: JobLease, allowed: Iterable[str], ring: Ring) -> None:
+def _plan(
+    database: Database, storages: Storages, lease: JobLease, shelf: CardShelf, allowed: Iterable[str], ring: Ring
+) -> None:
     try:
         with kept(database, lease):
-            plan(database, storages, lease, allowed=allowed, ring=ring)
+            plan(database, storages, lease, shelf=shelf, allowed=allowed, ring=ring)
     except (LeaseLost, StepStopped):
         raise
     except Exception as error:

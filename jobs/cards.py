@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from jobs.errors import InvalidRequest, Problem
 from jobs.looks import Region
 
-Operation = Literal["restyle", "segment"]
+Operation = Literal["restyle", "segment", "generate", "translate", "upscale", "inpaint"]
+
+SCALES = (2, 3, 4)
 
 BUILT_IN = Path(__file__).parent.parent / "worker" / "weights"
 
@@ -81,6 +83,15 @@ class Segmentation(BaseModel):
         return self
 
 
+class Generation(BaseModel):
+    """What the config of a model that generates says to everybody; the rest is its network's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    side_px: int = Field(ge=8, le=4096)  # of its pictures, which are square
+    attributes: dict[str, tuple[str, ...]] = {}  # that it knows, and the words of each
+
+
 class Card(BaseModel):
     """A model card, as read from `model.json`. Frozen: a changed model is a new version."""
 
@@ -103,7 +114,11 @@ class Card(BaseModel):
     limits: list[str] = []
 
     @model_validator(mode="after")
-    def _segments(self) -> Self:
+    def _fits_its_operation(self) -> Self:
+        if self.operation == "generate":
+            Generation.model_validate(self.config)
+        if self.operation == "upscale" and self.config.get("scale") not in SCALES:
+            raise ValueError(f"a model of the operation upscale needs a scale in its config, one of {SCALES}")
         if self.operation == "segment":
             Segmentation.model_validate(self.config)
             if self.weights_sha256 is None:
@@ -119,6 +134,16 @@ class Card(BaseModel):
     def segmentation(self) -> Segmentation:
         """The config of a model of the operation segment."""
         return Segmentation.model_validate(self.config)
+
+    @property
+    def generation(self) -> Generation:
+        """What pictures a model of the operation generate makes."""
+        return Generation.model_validate(self.config)
+
+    @property
+    def scale(self) -> int:
+        """How many times as wide and as high as its source a picture becomes."""
+        return int(self.config["scale"]) if self.operation == "upscale" else 1
 
     def complete(self, given: dict[str, Any], *, field: str = "recipe.parameters") -> dict[str, Any]:
         """Return the parameters with defaults filled in; one that came later is there only where it is not the default.
@@ -162,7 +187,7 @@ class CardShelf:
         cards = [Card.model_validate(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
         return {card.name: card for card in cards}
 
-    def get(self, name: str, *, operation: Operation | None = None, field: str = "recipe.model") -> Card:
+    def get(self, name: str, *, operation: str | None = None, field: str = "recipe.model") -> Card:
         """Return the card of a model. `operation`: that it must have; `field`: where a request names it.
 
         Raises:

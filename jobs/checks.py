@@ -15,9 +15,10 @@ from jobs.errors import AccessDenied, ObjectMissing, SourceRefused, StorageError
 from jobs.locations import Location, check_allowed
 from jobs.looks import PictureBackground
 from jobs.manifests import manifest_format
+from jobs.operation_checks import check_source
 from jobs.output_keys import MAX_OUTPUT_KEY_BYTES, MIN_OUTPUT_KEY_BYTES
 from jobs.recipe_checks import Styles, complete_recipe, fingerprint_of
-from jobs.recipes import JobRequest, JobSource, ManifestSource, PrefixSource, Recipe, Source, sha256_of
+from jobs.recipes import CountSource, JobRequest, JobSource, ManifestSource, PrefixSource, Recipe, Source, sha256_of
 from jobs.refusals import Refusals, refusal
 from jobs.retrying import Retried
 from jobs.storage import Storages
@@ -69,15 +70,19 @@ def check_request(
 
     """
     refusals = Refusals()
+    refusals.collect(lambda: check_source(request.recipe, request.source))
+    refusals.collect(lambda: check_photos(request.recipe, request.source))
     recipe = complete_recipe(request.recipe, shelf, styles, refusals)
     _check_backdrop(request.recipe, tenant, storages, refusals)
     refusals.collect(lambda: check_times(moment, not_before_at=request.not_before_at, deadline_at=request.deadline_at))
     if isinstance(request.source, JobSource):
         source: Source | None = request.source
         output = refusals.collect(lambda: _check_retried(request, retried, tenant))
+    elif isinstance(request.source, CountSource):
+        source = request.source
+        output = refusals.collect(lambda: _output_location(request.output_url, tenant))
     else:
         source, output = _check_places(request.source, request.output_url, tenant, storages, refusals)
-        refusals.collect(lambda: check_photos(request.recipe, request.source))
     refusals.raise_any()
     assert recipe is not None
     assert source is not None
@@ -164,6 +169,9 @@ def _check_retried(request: JobRequest, retried: Retried | None, tenant: Tenant)
     if retried.count == 0:
         remedy = f"choose others: none of its items fits, see GET /v1/jobs/{parent.id}/items"
         raise refusal("source.states", list(request.source.states), remedy, code="nothing_to_retry")
+    if request.recipe.operation != parent.recipe["operation"]:
+        remedy = f"use {parent.recipe['operation']}: its items are for that"
+        raise refusal("recipe.operation", request.recipe.operation, remedy, code="operation_differs")
     if request.recipe.format != parent.recipe["format"]:
         remedy = f"use {parent.recipe['format']}: the pictures take the names that they had in job {parent.id}"
         raise refusal("recipe.format", request.recipe.format, remedy, code="format_differs")

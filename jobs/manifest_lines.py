@@ -118,13 +118,14 @@ class Lines:
         self._given_back.extendleft(reversed(list(lines)))
 
 
-def make_row(line: Line, members: Mapping[str, object]) -> Row:
+def make_row(line: Line, members: Mapping[str, object], *, needs_key: bool = True) -> Row:
     """Make a row of what a line says, whatever its format; raise BadLineError if that is none."""
     rest = dict(members)
     if "error_code" in rest and rest.keys() >= RESULT_MEMBERS:
         for name in RESULT_MEMBERS:
             del rest[name]
-    key = _key(rest.pop("key", None))
+    key = rest.pop("key", None)
+    key = "" if not (needs_key or key) else _key(key)
     product_id = _product_id(rest.pop("product_id", None))
     nested = rest.get("attributes")
     if isinstance(nested, dict):  # as we write them

@@ -69,13 +69,16 @@ def manifest_format(key: str) -> ManifestFormat:
     )
 
 
-def read_rows(stream: BinaryIO, manifest_format: ManifestFormat) -> Iterator[Row | BadRow]:
+def read_rows(stream: BinaryIO, manifest_format: ManifestFormat, *, needs_key: bool = True) -> Iterator[Row | BadRow]:
     """Yield a Row or a BadRow for every line that is not blank, in flat memory.
+
+    `needs_key`: whether a row must name a picture; the key of one that need not, and does not, is "".
 
     Raises SourceRefused if the header of a CSV manifest cannot be used.
     """
     lines = Lines(stream)
-    return _read_csv(lines) if manifest_format is ManifestFormat.CSV else _read_jsonl(lines)
+    csv = manifest_format is ManifestFormat.CSV
+    return _read_csv(lines, needs_key=needs_key) if csv else _read_jsonl(lines, needs_key=needs_key)
 
 
 # Writing
@@ -119,7 +122,7 @@ def bad_row_line(bad: BadRow) -> bytes:
 # JSONL
 
 
-def _read_jsonl(lines: Lines) -> Iterator[Row | BadRow]:
+def _read_jsonl(lines: Lines, *, needs_key: bool) -> Iterator[Row | BadRow]:
     while (line := lines.take()) is not None:
         plain = _plain_row(line)
         if plain is not None:
@@ -131,7 +134,7 @@ def _read_jsonl(lines: Lines) -> Iterator[Row | BadRow]:
             members = _json_members(line.text())
             if "key" not in members and isinstance(members.get("bad_row"), dict):
                 continue  # a note that we wrote
-            yield make_row(line, members)
+            yield make_row(line, members, needs_key=needs_key)
         except BadLineError as error:
             yield bad_row(line, error)
 
@@ -213,14 +216,14 @@ def _flaw(value: object, depth: int) -> str | None:
 # CSV
 
 
-def _read_csv(lines: Lines) -> Iterator[Row | BadRow]:
+def _read_csv(lines: Lines, *, needs_key: bool) -> Iterator[Row | BadRow]:
     records = _Records(lines)
-    columns = _read_header(records)
+    columns = _read_header(records, needs_key=needs_key)
     if columns is None:
         return
     while (line := records.begin()) is not None:
         try:
-            yield make_row(line, _csv_members(columns, records.fields()))
+            yield make_row(line, _csv_members(columns, records.fields()), needs_key=needs_key)
         except BadLineError as error:
             yield bad_row(line, error)
 
@@ -232,7 +235,7 @@ def _csv_members(columns: list[str], fields: list[str]) -> dict[str, object]:
     return {name: field for name, field in zip(columns, fields, strict=True) if name}
 
 
-def _read_header(records: _Records) -> list[str] | None:
+def _read_header(records: _Records, *, needs_key: bool) -> list[str] | None:
     """Return the columns' names, "" for one that has none, or None if the manifest is empty."""
     line = records.begin()
     if line is None:
@@ -243,7 +246,7 @@ def _read_header(records: _Records) -> list[str] | None:
         message = f"the header of the manifest, line {line.number}, cannot be read: {error.message}"
         raise SourceRefused(message, code="manifest_header_broken") from error
     found = ", ".join(repr(name) for name in columns)[:1000]
-    if "key" not in columns:
+    if needs_key and "key" not in columns:
         message = f"the manifest has no column `key`: its columns, separated by commas, are {found}"
         raise SourceRefused(message, code="manifest_no_key_column")
     named = [name for name in columns if name]

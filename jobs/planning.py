@@ -18,17 +18,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs import events
+from jobs.cards import CardShelf
 from jobs.database import Database, append, now
 from jobs.job_leases import JobLease, hold
 from jobs.locations import MAX_KEY_BYTES, Location
 from jobs.maintenance import start_finishing
 from jobs.moves import fail, move
 from jobs.output_keys import disambiguate, fold, output_key
-from jobs.recipes import JobRequest, JobSource, Source, starts_while_planned
+from jobs.recipes import CountSource, JobRequest, JobSource, Recipe, Source, starts_while_planned
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ShardRecord
 from jobs.source_rows import Entry, PassedOver, Refused, read_source
 from jobs.states import JobState, ShardState
 from jobs.storage import Storages
+from jobs.wished_rows import Wished
 
 log = structlog.get_logger(__name__)
 
@@ -59,12 +61,21 @@ class _Stopped(Exception):
     """The job is not to be planned any further."""
 
 
-def plan(database: Database, storages: Storages, lease: JobLease, *, allowed: Iterable[str], ring: Ring) -> None:
+def plan(
+    database: Database,
+    storages: Storages,
+    lease: JobLease,
+    *,
+    shelf: CardShelf,
+    allowed: Iterable[str],
+    ring: Ring,
+) -> None:
     """Plan a job from its cursor to the end of its source.
 
     Raises:
         LeaseLost: another worker goes on with this.
         SourceRefused, ObjectMissing, AccessDenied: the source cannot be planned.
+        InvalidRequest: the model that is to generate is not on the shelf.
         StorageError: storage did not answer; worth another try.
     """
     with database.transaction() as session:
@@ -78,12 +89,20 @@ def plan(database: Database, storages: Storages, lease: JobLease, *, allowed: It
         output_url=job.output_url,
         allowed=tuple(allowed),
         trained=planner.trained,
+        wished=_wished(planner.recipe, shelf),
     )
     try:
         for chunk in _chunks(rows):
             planner.append(chunk)
     except _Stopped:
         log.info("planning_stopped", job_id=str(job.id))
+
+
+def _wished(recipe: Recipe, shelf: CardShelf) -> Wished | None:
+    if recipe.operation != "generate":
+        return None
+    card = shelf.get(recipe.model, operation="generate")
+    return Wished(card=card, attributes=recipe.attributes, seed=recipe.seed)
 
 
 def _chunks(rows: Iterator[Entry | Refused | PassedOver]) -> Iterator[_Chunk]:
@@ -113,8 +132,9 @@ class _Planner:
         self._ring = ring
         request = JobRequest.model_validate({"recipe": job.recipe, "source": job.source})
         self.source: Source = request.source
-        self.trained = request.recipe.model if request.recipe.operation == "train" else None
-        self._extension = request.recipe.format.extension.removeprefix(".")
+        self.recipe = request.recipe
+        self.trained = self.recipe.model if self.recipe.operation == "train" else None
+        self._extension = self.recipe.format.extension.removeprefix(".")
         self._key_bytes = MAX_KEY_BYTES - len(Location.parse(job.output_url).as_prefix().key.encode())
         self._strict = not starts_while_planned(job.source)
         self._look_up_keys = False
@@ -185,6 +205,7 @@ class _Planner:
             )
             return {"code": "bad_rows", "message": message, "rows": named}
         if job.planned_item_count == 0:
+            assert not isinstance(self.source, CountSource)
             place = f"job {self.source.job_id}" if isinstance(self.source, JobSource) else self.source.url
             unusable = (
                 f": none of its {job.bad_row_count} rows is usable, see the errors file" if job.bad_row_count else ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobs.cards import Card, CardShelf
+from jobs.cards import Card, CardShelf, Operation
 from jobs.gates import check_gates
 from jobs.looks import KeptBackground, Region, SegmentedMask, Step
+from jobs.operation_checks import check_operation
 from jobs.recipes import Recipe, fingerprint, sha256_of
 from jobs.records import StyleRecord
 from jobs.refusals import Refusals, refusal
@@ -21,7 +22,10 @@ def complete_recipe(recipe: Recipe, shelf: CardShelf, styles: Styles, refusals: 
     refusals.collect(lambda: check_training(recipe, shelf))
     if recipe.operation == "train":
         return recipe
-    steps = [_complete_step(step, at, shelf, styles, refusals) for at, step in _places(recipe)]
+    steps = [
+        _complete_step(step, at, recipe.operation if at == "recipe" else "restyle", shelf, styles, refusals)
+        for at, step in _places(recipe)
+    ]
     refusals.collect(lambda: check_gates(recipe))
     refusals.collect(lambda: _check_segmenter(recipe, shelf))
     runnable = [step for step in steps if step is not None]
@@ -31,6 +35,7 @@ def complete_recipe(recipe: Recipe, shelf: CardShelf, styles: Styles, refusals: 
     on = None if first.on == shelf.get(first.model).acts_on == "all" else first.on
     complete = recipe.model_copy(update={"parameters": first.parameters, "on": on, "then": tuple(rest)})
     cards = [shelf.get(step.model) for step in complete.steps]
+    refusals.collect(lambda: check_operation(complete, cards[0]))
     refusals.collect(lambda: _check_background(complete, cards))
     refusals.collect(lambda: _check_mask(complete))
     refusals.collect(lambda: _check_format(complete, cards))
@@ -62,8 +67,10 @@ def _places(recipe: Recipe) -> Sequence[tuple[str, Step]]:
     return [("recipe", first), *((f"recipe.then.{number}", step) for number, step in enumerate(rest))]
 
 
-def _complete_step(step: Step, at: str, shelf: CardShelf, styles: Styles, refusals: Refusals) -> Step | None:
-    card = refusals.collect(lambda: shelf.get(step.model, operation="restyle", field=f"{at}.model"))
+def _complete_step(
+    step: Step, at: str, operation: Operation, shelf: CardShelf, styles: Styles, refusals: Refusals
+) -> Step | None:
+    card = refusals.collect(lambda: shelf.get(step.model, operation=operation, field=f"{at}.model"))
     refusals.collect(lambda: _check_style(step, at, card, styles))
     if card is None:
         return None

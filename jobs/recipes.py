@@ -16,6 +16,7 @@ from jobs.formats import OutputFormat
 from jobs.looks import Background, MaskSource, ParameterValue, ProtectedColour, Region, SegmentedMask, Step
 from jobs.plain import Plain
 from jobs.trainings import Training
+from jobs.wishes import MAX_SEED
 
 WRITTEN_OUT = re.compile(r"\d{4}-\d\d-\d\dT")
 
@@ -43,7 +44,7 @@ class Recipe(Plain):
     A member that came later is left out of plain data where it says nothing: recipes without it stay what they were.
     """
 
-    operation: Literal["restyle", "train"] = "restyle"
+    operation: Literal["restyle", "generate", "translate", "upscale", "inpaint", "train"] = "restyle"
     model: str = Field(
         description="Name of a model, see GET /v1/models; of the operation train the name that the new one gets.",
         examples=["reference-grade"],
@@ -60,6 +61,21 @@ class Recipe(Plain):
         max_length=3,
         exclude_if=lambda steps: not steps,
         description="Further models, one after the other, each on what the one before made of the picture.",
+    )
+    attributes: dict[str, str] = Field(
+        {},
+        exclude_if=operator.not_,
+        description="Of the operation generate: what every picture shows, unless its row says otherwise; the model's "
+        "card has the words. What nobody says is left to chance.",
+        examples=[{"kind": "mug", "colour": "red"}],
+    )
+    seed: int = Field(
+        0,
+        strict=True,
+        ge=0,
+        le=MAX_SEED,
+        exclude_if=operator.not_,
+        description="Of the operation generate: of all chance. With the same seed a row gives the same picture.",
     )
     format: OutputFormat = Field(
         OutputFormat.JPEG, description="Format of the results; cube: no pictures, but the colour table of each."
@@ -100,7 +116,9 @@ class Recipe(Plain):
 
     @property
     def needs_mask(self) -> bool:
-        """Whether product and background are told apart; of a complete recipe."""
+        """Whether an item needs a mask; of a complete recipe."""
+        if self.operation == "inpaint":
+            return True
         regions = (self.on, *(step.on for step in self.then))
         return self.background is not None or any(region not in (None, "all") for region in regions)
 
@@ -117,7 +135,11 @@ class PrefixSource(Plain):
 
 
 class ManifestSource(Plain):
-    """The rows of a CSV or JSONL manifest: product_id, key, and any attributes."""
+    """The rows of a CSV or JSONL manifest: product_id, key, and any attributes.
+
+    Of the operation generate a row needs no key: its attributes say what the picture shows, `count` how many variants
+    of it are made, and `seed` which.
+    """
 
     type: Literal["manifest"] = "manifest"
     url: str = Field(description="The manifest: .csv, .jsonl or .ndjson.", examples=["s3://shop/spring.csv"])
@@ -142,7 +164,14 @@ class JobSource(Plain):
     )
 
 
-Source = PrefixSource | ManifestSource | JobSource
+class CountSource(Plain):
+    """No pictures, but how many are to be generated."""
+
+    type: Literal["count"] = "count"
+    count: int = Field(strict=True, ge=1, le=10_000_000, description="Pictures to make.")
+
+
+Source = PrefixSource | ManifestSource | CountSource | JobSource
 
 
 def starts_while_planned(source: Mapping[str, Any]) -> bool:

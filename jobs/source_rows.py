@@ -11,14 +11,17 @@ from jobs.errors import InvalidRequest, Problem, SourceRefused
 from jobs.formats import PICTURE_ENDINGS
 from jobs.locations import MAX_KEY_BYTES, Location, check_allowed
 from jobs.manifests import BadRow, Row, manifest_format, read_rows
-from jobs.recipes import JobSource, ManifestSource, PrefixSource, Source
+from jobs.recipes import CountSource, JobSource, ManifestSource, PrefixSource, Source
 from jobs.records import ItemRecord
 from jobs.retrying import retried_items, still_there
 from jobs.storage import Storages
 from jobs.trainings import WEIGHTS
+from jobs.wished_rows import Wished
+from jobs.wishes import is_wish, seed_of, wish_url
 
 MASK_KEY = "mask_key"  # the column that names a row's mask, relative to where its `key` is; an attribute of the item
 PAGE = 1_000  # items of another job read at a time
+SHOWN_CHARACTERS = 200  # of a row that names no key
 
 
 class Entry(NamedTuple):  # made once per item: several times as fast as a frozen dataclass
@@ -39,8 +42,7 @@ class PassedOver:
     cursor: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(NamedTuple):
     """A row that cannot be an item."""
 
     cursor: str
@@ -59,6 +61,7 @@ def read_source(
     output_url: str,
     allowed: Sequence[str],
     trained: str | None = None,  # the model that is trained on a prefix, as one item
+    wished: Wished | None = None,  # what is wished of every picture that is to be generated
 ) -> Iterator[Entry | Refused | PassedOver]:
     """Yield the rows of a source behind a cursor, in order, in flat memory.
 
@@ -70,9 +73,14 @@ def read_source(
         return _train_on(source, trained, cursor)
     if isinstance(source, PrefixSource):
         return _read_prefix(source, storages, cursor, output)
+    if isinstance(source, CountSource):
+        assert wished is not None
+        return _count(source, wished, cursor)
     prefixes = [Location.parse(prefix) for prefix in allowed]
     if isinstance(source, JobSource):
         return _read_job(source, database, cursor, prefixes)
+    if wished is not None:
+        return _read_wishes(source, storages, wished, cursor)
     return _read_manifest(source, storages, cursor, output, prefixes)
 
 
@@ -97,6 +105,42 @@ def _read_prefix(
         relative = found.key[len(prefix.key) :]
         # Put together as text: a key that can be no location, such as one with "..", costs its item when it is read.
         yield Entry(cursor=found.key, source_url=f"{prefix}{relative}", relative=relative)
+
+
+def _count(source: CountSource, wished: Wished, cursor: str | None) -> Iterator[Entry]:
+    """Yield pictures by number, from 1 on."""
+    for number in range(int(cursor or 0) + 1, source.count + 1):
+        yield Entry(str(number), wish_url(wished.attributes, seed_of(wished.seed, number)), f"{number:07}")
+
+
+def _read_wishes(
+    source: ManifestSource, storages: Storages, wished: Wished, cursor: str | None
+) -> Iterator[Entry | Refused]:
+    """Yield each row's variants. The cursor is the row, and the variant in it."""
+    done_row, done_variant = map(int, (cursor or "0/0").split("/"))
+    manifest = Location.parse(source.url)
+    with storages.at(manifest).open(manifest.key) as stream:
+        for row in read_rows(stream, manifest_format(manifest.key), needs_key=False):
+            if row.row_no < done_row:
+                continue
+            for variant, entry in enumerate(_from_wish(row, wished), start=1):
+                if row.row_no > done_row or variant > done_variant:
+                    yield entry._replace(cursor=f"{row.row_no}/{variant}")
+
+
+def _from_wish(row: Row | BadRow, wished: Wished) -> Iterator[Entry | Refused]:
+    if isinstance(row, BadRow):
+        yield Refused("", row.row_no, row.code, row.message, row.text)
+        return
+    try:
+        wishes = wished.of_row(row)
+    except InvalidRequest as error:
+        yield Refused("", row.row_no, error.code, str(error), str(row.attributes)[:SHOWN_CHARACTERS])
+        return
+    name = row.product_id or f"row-{row.row_no}"
+    for variant, url in enumerate(wishes, start=1):
+        relative = name if len(wishes) == 1 else f"{name}-{variant}"
+        yield Entry("", url, relative, row.product_id, row.attributes)
 
 
 def _named_like_a_picture(key: str) -> bool:
@@ -200,7 +244,8 @@ def _from_item(item: ItemRecord, allowed: list[Location]) -> Entry | Refused:
     cursor = str(item.item_no)
     mask_url = (item.attributes or {}).get(MASK_KEY)
     try:
-        check_allowed(Location.parse(item.source_url, field="key"), allowed, "key")
+        if not is_wish(item.source_url):
+            check_allowed(Location.parse(item.source_url, field="key"), allowed, "key")
         if mask_url is not None:
             check_allowed(Location.parse(str(mask_url), field=MASK_KEY), allowed, MASK_KEY)
     except InvalidRequest as error:

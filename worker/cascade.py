@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from worker.networks.protected_colours import ProtectedColour
-from worker.pipelines.base import Batch, Parameters, Pipeline, TiledPipeline
+from worker.pipelines.base import Batch, GeneratingPipeline, Parameters, Pipeline, TiledPipeline
 from worker.pipelines.by_table import mix
 
 _STRIP_PIXELS = 1 << 20  # mixed at once: in whole numbers a picture takes four times its bytes, more than once
@@ -24,7 +24,7 @@ _STRIP_PIXELS = 1 << 20  # mixed at once: in whole numbers a picture takes four 
 class ReadyStep:
     """A model that is ready to run, with all that the recipe says of it."""
 
-    pipeline: Pipeline
+    pipeline: Pipeline | GeneratingPipeline
     style: Tensor | None
     parameters: Parameters
     on: Literal["all", "product", "background"] = "all"
@@ -39,13 +39,23 @@ class ReadyStep:
         """Return the batch as this model is to see it."""
         return replace(batch, images=images, background_strength=self.background_strength, protected=self.protected)
 
+    def run(self, batch: Batch) -> Tensor:
+        """Return what the model makes of a batch, or of its wishes: uint8 [N, 3, H, W]."""
+        if isinstance(self.pipeline, GeneratingPipeline):
+            assert batch.wishes is not None
+            made = self.pipeline.generate(batch.wishes, self.parameters)
+            images = batch.images.clone(memory_format=torch.contiguous_format)
+            images[..., : made.shape[2], : made.shape[3]] = made
+            return images
+        return self.pipeline.run(batch, self.style, self.parameters)
+
 
 @torch.inference_mode()
 def run(steps: Sequence[ReadyStep], batch: Batch) -> Tensor:
     """Return what the models make of a batch: uint8 [N, 3, H, W], the padding's content undefined."""
     images = batch.images
     for step in steps:
-        found = step.pipeline.run(step.of(batch, images), step.style, step.parameters)
+        found = step.run(step.of(batch, images))
         _put_back(images, found, batch, step)
         images = found
     return images
@@ -63,7 +73,7 @@ def run_tiled(steps: Sequence[ReadyStep], batch: Batch, device: torch.device) ->
         if isinstance(step.pipeline, TiledPipeline):
             found = step.pipeline.run_tiled(given, step.style, step.parameters)
         else:
-            found = step.pipeline.run(given.on(device), step.style, step.parameters).cpu()
+            found = step.run(given.on(device)).cpu()
         _put_back(images, found, batch, step)
         images = found
     return images

@@ -63,11 +63,12 @@ def read_checkpoint(shelf: CardShelf, name: str) -> Checkpoint:
     """Read a model's card and weights.
 
     Raises:
-        InvalidRequest: the shelf has no model of this name, or it restyles nothing.
-        CheckpointMismatch: the weights are missing, are not the ones that the card names, or nothing here runs them.
+        InvalidRequest: the shelf has no model of this name.
+        CheckpointMismatch: it segments; or the weights are missing, are not the ones that the card names, or nothing
+            here runs them.
 
     """
-    return _read(shelf.get(name, operation="restyle"), shelf.folder / name)
+    return _read(shelf.get(name), shelf.folder / name)
 
 
 def read_network(shelf: CardShelf, name: str) -> bytes:
@@ -101,8 +102,8 @@ def _read(card: Card, folder: Path) -> Checkpoint:
     if card.architecture in FORMULAS:
         return Checkpoint(card=card, weights={})
     _check_architecture(card)
-    if card.operation != "restyle":
-        raise CheckpointMismatch(f"{card.name} is there to {card.operation}, not to restyle")
+    if card.operation == "segment":
+        raise CheckpointMismatch(f"{card.name} is there to segment, not to restyle")
     return Checkpoint(card=card, weights=_read_weights(card, folder / card.weights_file))
 
 

@@ -93,8 +93,9 @@ class WorkerProcess:
         self._control = Control(self._database, self._held)
         self._watch = Watch(lambda call: end_hung(call, self._runner, self._settler))
         self._device = resolve(settings.device)
+        self._shelf = CardShelf(settings.models_dir)
         self._models = ModelCache(
-            CardShelf(settings.models_dir),
+            self._shelf,
             self._device,
             self._storages,
             self._limits,
@@ -225,6 +226,7 @@ class WorkerProcess:
             self._database,
             self._storages,
             lease,
+            shelf=self._shelf,
             allowed=[str(prefix) for prefix in tenant.allowed_prefixes],
             ring=self._ring,
             draw_sheet=functools.partial(draw_sheet, self._database, self._storages, self._limits),

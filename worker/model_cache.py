@@ -26,12 +26,14 @@ from worker.checkpoints import build, read_checkpoint, read_network
 from worker.engine import Engine, engine_of
 from worker.images import PictureLimits, decode
 from worker.networks.protected_colours import ProtectedColour
-from worker.pipelines.base import Batch, Pipeline
+from worker.pipelines.base import Batch, GeneratingPipeline, Pipeline, Wish
 from worker.quality.style import palette
 from worker.segmenter import Segmenter
 from worker.shared_lock import SharedLock
 
 log = structlog.get_logger(__name__)
+
+Ready = Pipeline | GeneratingPipeline | Segmenter
 
 STYLES = 64  # encoded styles kept; each is a short vector
 
@@ -60,14 +62,16 @@ class Prepared:
     palette: torch.Tensor | None = None  # of the first model's style, to measure the distance to; None without a style
     backdrop: npt.NDArray[np.uint8] | None = None  # [H, W, 3]: the picture of a background
     segmenter: Segmenter | None = None  # that finds the product, where the recipe names one
+    scale: int = 1  # how many times as wide and as high as its source a picture becomes
+    side_px: int = 0  # of pictures that are made of nothing
 
-    def uses(self, model: Pipeline | Segmenter) -> bool:
+    def uses(self, model: Ready) -> bool:
         return self.segmenter is model or any(step.pipeline is model for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Model:
-    ready: Pipeline | Segmenter
+    ready: Ready
     bytes: int  # of its weights
 
 
@@ -122,7 +126,8 @@ class ModelCache:
             name: [self._reference(name, url) for url in style.references] for name, style in claim.styles.items()
         }
         backdrop = self._backdrop(recipe)
-        first, *then = (self._shelf.get(step.model, operation="restyle") for step in recipe.steps)
+        first = self._shelf.get(recipe.model, operation=recipe.operation)
+        then = [self._shelf.get(step.model, operation="restyle") for step in recipe.then]
         finder = recipe.mask.model if isinstance(recipe.mask, SegmentedMask) else None
         finds = None if finder is None else self._shelf.get(finder, operation="segment")
         pipelines, segmenter = self._models_of(recipe)
@@ -137,6 +142,8 @@ class ModelCache:
             backdrop=backdrop,
             palette=palette(references[recipe.style]) if recipe.style in references else None,
             segmenter=segmenter,
+            scale=first.scale,
+            side_px=first.generation.side_px if first.operation == "generate" else 0,
         )
         with self._lock:
             self._prepared[claim.recipe_fingerprint] = prepared
@@ -157,8 +164,12 @@ class ModelCache:
                 if isinstance(model, Segmenter):
                     continue  # it has been tried
                 with self.loading.alone(), torch.inference_mode():
+                    if isinstance(model, GeneratingPipeline):
+                        model.generate([Wish(attributes={}, seed=0)], card.complete({}))
+                        continue
                     blank = torch.zeros((3, BUCKET_PX, BUCKET_PX), dtype=torch.uint8, device=self.device)
-                    batch = Batch(images=blank[None], sizes=[(BUCKET_PX, BUCKET_PX)])
+                    mask = torch.zeros_like(blank[None, :1]) if card.operation == "inpaint" else None
+                    batch = Batch(images=blank[None], sizes=[(BUCKET_PX, BUCKET_PX)], masks=mask)
                     model.run(batch, model.encode_style([blank]), card.complete({}))
             except Exception:  # a model may raise anything
                 log.exception("warm_up_failed", model=name)
@@ -181,9 +192,9 @@ class ModelCache:
                     self._models.move_to_end(name)
             return prepared
 
-    def _models_of(self, recipe: Recipe) -> tuple[dict[str, Pipeline], Segmenter | None]:
+    def _models_of(self, recipe: Recipe) -> tuple[dict[str, Pipeline | GeneratingPipeline], Segmenter | None]:
         """Return what a recipe names: its pipelines by name, and what finds the product."""
-        pipelines: dict[str, Pipeline] = {}
+        pipelines: dict[str, Pipeline | GeneratingPipeline] = {}
         segmenter = None
         for name in _names(recipe):
             model = self._model(name, besides=_names(recipe))
@@ -193,7 +204,7 @@ class ModelCache:
                 pipelines[name] = model
         return pipelines, segmenter
 
-    def _model(self, name: str, *, besides: Collection[str]) -> Pipeline | Segmenter:
+    def _model(self, name: str, *, besides: Collection[str]) -> Ready:
         """Return a model; those beside it are not the ones that make room for it."""
         with self._lock:
             if name in self._models:
@@ -203,7 +214,7 @@ class ModelCache:
         self._make_room(size_bytes, besides)
         return self._add(name, size_bytes, make)
 
-    def _read(self, name: str) -> tuple[int, Callable[[], Pipeline | Segmenter]]:
+    def _read(self, name: str) -> tuple[int, Callable[[], Ready]]:
         """Return how many bytes a model's weights have, and what makes it ready."""
         card = self._shelf.get(name)
         if card.operation == "segment":
@@ -212,7 +223,7 @@ class ModelCache:
         checkpoint = read_checkpoint(self._shelf, name)
         return checkpoint.bytes, lambda: build(checkpoint, self.device)
 
-    def _add(self, name: str, size_bytes: int, make: Callable[[], Pipeline | Segmenter]) -> Pipeline | Segmenter:
+    def _add(self, name: str, size_bytes: int, make: Callable[[], Ready]) -> Ready:
         with self.loading.alone():
             model = make()
         with self._lock:
@@ -227,18 +238,25 @@ class ModelCache:
                 self._drop(name)
 
     def _ready(
-        self, step: Step, recipe: Recipe, pipeline: Pipeline, references: Sequence[torch.Tensor], claim: Claim
+        self,
+        step: Step,
+        recipe: Recipe,
+        pipeline: Pipeline | GeneratingPipeline,
+        references: Sequence[torch.Tensor],
+        claim: Claim,
     ) -> ReadyStep:
         """Return a model with all that a recipe says of it; its style is encoded here."""
         weights = claim.styles[step.style].weights if step.style else None
-        with self.loading.alone():
-            style = pipeline.encode_style(references, weights)
+        style = None
+        if not isinstance(pipeline, GeneratingPipeline):
+            with self.loading.alone():
+                style = pipeline.encode_style(references, weights)
         kept = recipe.background if isinstance(recipe.background, KeptBackground) else None
         return ReadyStep(
             pipeline=pipeline,
             style=style,
             parameters=step.parameters,
-            on=step.on or "all",
+            on="product" if recipe.operation == "inpaint" else step.on or "all",  # what the mask covers
             background_strength=None if kept is None else kept.strength,
             protected=tuple(_protected(each, 1 / len(recipe.steps)) for each in recipe.protected_colours),
         )

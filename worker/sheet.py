@@ -16,6 +16,7 @@ from jobs.records import ItemRecord, JobRecord, ResultRecord
 from jobs.states import ItemState
 from jobs.storage import Storages
 from jobs.sums import counts_of
+from jobs.wishes import is_wish
 from worker.contact_sheet import THUMBNAIL_PX, Entry, render
 from worker.images import PictureLimits, thumbnail
 
@@ -101,8 +102,9 @@ def _entry(
     item, _result = row
     after = f"{job.output_url.rstrip('/')}/{item.output_key}"
     try:
+        shown = (after if is_wish(item.source_url) else item.source_url, after)  # what was made came from nothing
         before_pixels, after_pixels = (
-            thumbnail(_read(storages, limits, url), THUMBNAIL_PX, limits=limits) for url in (item.source_url, after)
+            thumbnail(_read(storages, limits, url), THUMBNAIL_PX, limits=limits) for url in shown
         )
     except JobsError:
         return None

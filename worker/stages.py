@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 import structlog
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
 from jobs.errors import ErrorCode, GateBroken, MaskRejected, ObjectMissing, StorageError
 from jobs.gates import broken_gates
@@ -19,11 +22,14 @@ from jobs.looks import KeptBackground
 from jobs.output_keys import rejected_url
 from jobs.retries import STORAGE
 from jobs.storage import Storages
+from jobs.wishes import is_wish, read_wish
 from worker.backgrounds import compose
 from worker.cube import cube
-from worker.images import PictureLimits, decode, encode, inspect
+from worker.images import Picture, PictureLimits, decode, encode, inspect
+from worker.images.limits import check_size
 from worker.masks import mask_of
 from worker.model_cache import Prepared
+from worker.pipelines.base import Wish
 from worker.quality.item import measure_item
 from worker.work import Budget, Work
 
@@ -34,6 +40,8 @@ Pixels = npt.NDArray[Any]
 
 RETRY_SECONDS = 60.0  # from the first try on; later ones are left to another attempt of the shard
 COPIES = 4  # of a picture's pixels at the same time, at most: decoded, batched, restyled, being encoded
+GROWING_COPIES = 2  # of these, of a picture that becomes larger: restyled, being encoded
+UNLIKE_THEIR_SOURCE = ("generate", "translate")  # pictures that have nothing to keep
 MASK_COPIES = 4  # more where there are masks: theirs, and the new background as numbers with a point
 CASCADE_COPIES = 1  # more where models follow: what one has made, while the next works on it
 
@@ -48,7 +56,9 @@ class Stages:
         self._pixels = Budget(memory_bytes - memory_bytes // 4)
 
     def read(self, work: Work) -> None:
-        """Fetch the file."""
+        """Fetch the file; of a picture that is to be made there is none."""
+        if is_wish(work.item.source_url):
+            return
         data = self._fetch(work, work.item.source_url)
         if _wants_file_of_mask(work):
             assert work.item.mask_url is not None
@@ -69,9 +79,15 @@ class Stages:
 
     def decode(self, work: Work) -> None:
         """Turn the file into pixels, and find the product's mask, once there is room for them."""
+        if is_wish(work.item.source_url):
+            self._make_blank(work)
+            return
         data, mask_data, recipe = work.data, work.mask_data, work.prepared.recipe
         header = inspect(data, self._limits)
-        copies = COPIES + (MASK_COPIES if recipe.needs_mask else 0) + (CASCADE_COPIES if recipe.then else 0)
+        scale = work.prepared.scale
+        check_size(header.width * scale, header.height * scale, self._limits)
+        copies = COPIES - GROWING_COPIES + GROWING_COPIES * scale**2
+        copies += (MASK_COPIES if recipe.needs_mask else 0) + (CASCADE_COPIES if recipe.then else 0)
         pixels_bytes = header.decoded_bytes * copies
         # The room for the file is kept until the pixels have theirs. That cannot wait for ever: what holds room
         # for pixels has passed this stage and waits for nobody's file.
@@ -83,16 +99,29 @@ class Stages:
         if recipe.needs_mask:
             work.mask = mask_of(work.picture, mask_data, recipe.mask, self._limits, work.prepared.segmenter)
 
+    def _make_blank(self, work: Work) -> None:
+        """Reserve the place of a picture that is to be made."""
+        side = work.prepared.side_px
+        work.reserve(self._pixels, side * side * 3 * COPIES)
+        work.wish = _wish(work.item.source_url)
+        work.picture = Picture(pixels=np.zeros((side, side, 3), np.uint8), alpha=None, source_format="none")
+        work.size = (side, side)
+
     def measure(self, work: Work) -> None:
         """See what the picture has kept, and whether that is enough for the recipe's gates."""
         assert work.picture is not None
         assert work.output is not None
-        if not work.prepared.recipe.format.is_picture:
+        recipe = work.prepared.recipe
+        if not recipe.format.is_picture or recipe.operation in UNLIKE_THEIR_SOURCE:
             return
         original, restyled = (
             torch.from_numpy(pixels).permute(2, 0, 1) for pixels in (work.picture.pixels, work.output)
         )
+        if work.prepared.scale > 1:  # what was there must still be there: seen at the source's size
+            restyled = F.avg_pool2d(restyled.float(), work.prepared.scale).round().to(torch.uint8)
         mask = None if work.mask is None else torch.from_numpy(work.mask)[None]
+        if mask is not None and recipe.operation == "inpaint":
+            mask = 255 - mask  # what is not repaired is to be kept
         work.measures = measure_item(original, restyled, mask=mask, palette=work.prepared.palette)
         # The claim's own: recipes that differ in their gates alone share what is prepared.
         broken = broken_gates(work.held.claim.recipe.gates, work.measures)
@@ -103,6 +132,8 @@ class Stages:
         """Turn the restyled pixels, or the table, into a file."""
         assert work.picture is not None
         assert work.output is not None
+        if work.prepared.recipe.format.is_picture:
+            work.size = (work.output.shape[0], work.output.shape[1])
         data = _file(work.prepared, work.output, work.picture.alpha, work.mask)
         work.free()
         work.data = data
@@ -132,7 +163,15 @@ def _file(prepared: Prepared, output: Pixels, alpha: Pixels | None, mask: Pixels
     if background is not None and not isinstance(background, KeptBackground):
         assert mask is not None
         output, alpha = compose(output, mask, background, prepared.backdrop), None
+    if alpha is not None and alpha.shape != output.shape[:2]:
+        enlarged = Image.fromarray(alpha).resize((output.shape[1], output.shape[0]), Image.Resampling.BICUBIC)
+        alpha = np.asarray(enlarged)
     return encode(output, alpha, format=recipe.format, quality=recipe.quality)
+
+
+def _wish(url: str) -> Wish:
+    attributes, seed = read_wish(url)
+    return Wish(attributes=attributes, seed=seed)
 
 
 def _wants_file_of_mask(work: Work) -> bool:

@@ -89,10 +89,11 @@ class Transfers:
             assert restyled.started is not None
             seconds = restyled.started.elapsed_time(restyled.done) / 1000
         loaded = restyled.loaded
+        scale = 1 if tables else images.shape[1] // loaded.batch.images.shape[2]  # of what became larger
         for image, (height, width), work in zip(images, loaded.batch.sizes, loaded.works, strict=True):
             if work.open:
                 # A view: the encoder makes it contiguous.
-                work.output = image.numpy() if tables else image[:height, :width].numpy()
+                work.output = image.numpy() if tables else image[: height * scale, : width * scale].numpy()
         return seconds
 
     def _fetched(self, images: Tensor, done: torch.cuda.Event) -> Tensor:
@@ -134,7 +135,8 @@ def assemble_masks(works: Sequence[Work]) -> Tensor | None:
 
 def batch_of(works: Sequence[Work], images: Tensor, masks: Tensor | None) -> Batch:
     """Return the batch of works of one recipe."""
-    return Batch(images=images, sizes=[_size(work) for work in works], masks=masks)
+    wishes = [work.wish for work in works if work.wish is not None]
+    return Batch(images=images, sizes=[_size(work) for work in works], masks=masks, wishes=wishes or None)
 
 
 def _size(work: Work) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from jobs.states import ItemState
 from worker.held import HeldLease
 from worker.images import Picture
 from worker.model_cache import Prepared
+from worker.pipelines.base import Wish
 
 MESSAGE_CHARACTERS = 500  # kept of an error's message
 
@@ -51,6 +52,7 @@ class Work:
     data: bytes = b""  # the file as read, then the file to write
     mask_data: bytes | None = None  # the file of its mask, where the manifest names one
     picture: Picture | None = None
+    wish: Wish | None = None  # what is to be made, where the source is no picture
     mask: npt.NDArray[np.uint8] | None = None  # [H, W], where the recipe needs one
     output: npt.NDArray[Any] | None = (
         None  # uint8 [H, W, 3], sRGB-encoded; float [3, D, D, D] where a table is asked for

@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from jobs import claims, controls, leases
 from jobs.advance import advance
 from jobs.cancelling import BATCH_SHARDS
+from jobs.cards import CardShelf
 from jobs.claims import Claim
 from jobs.database import Database, append, now
 from jobs.errors import LeaseLost
@@ -40,6 +41,7 @@ def step(database: Database) -> JobLease:
         database,
         Storages(),
         claimed,
+        shelf=CardShelf(),
         allowed=(),
         ring=lambda _queue, _times: None,
         draw_sheet=lambda _job, _folder: {},

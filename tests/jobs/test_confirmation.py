@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from jobs import claims, controls, planning
+from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.locations import Location
 from jobs.records import EventRecord, JobRecord
@@ -63,7 +64,9 @@ def plan_while(planner: Planner, act: object) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning._Planner, "append", counted)
-        planning.plan(planner.database, Storages(), lease, allowed=planner.allowed, ring=planner.rings)
+        planning.plan(
+            planner.database, Storages(), lease, shelf=CardShelf(), allowed=planner.allowed, ring=planner.rings
+        )
     assert chunks == 3
 
 

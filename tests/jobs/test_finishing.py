@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from jobs import claims
 from jobs.advance import advance
+from jobs.cards import CardShelf
 from jobs.database import Database, now
 from jobs.engines import record_engines
 from jobs.errors import LeaseLost, StorageError
@@ -88,7 +89,15 @@ def test_a_job_whose_files_take_longer_than_its_lease_is_left_to_who_writes_them
             time.sleep(0.05)
         return {}
 
-    advance(database, Storages(), lease, allowed=(), ring=lambda _queue, _times: None, draw_sheet=slow_sheet)
+    advance(
+        database,
+        Storages(),
+        lease,
+        shelf=CardShelf(),
+        allowed=(),
+        ring=lambda _queue, _times: None,
+        draw_sheet=slow_sheet,
+    )
     assert set(rivals) == {None}, "another worker took the job while its files were being written"
     assert get_job(database, job_id).state is JobState.ENDED
 

@@ -24,6 +24,7 @@ from sqlalchemy import delete, select, update
 
 from jobs import claims, controls, leases, planning
 from jobs.advance import advance
+from jobs.cards import CardShelf
 from jobs.checks import CheckedRequest, request_sha256
 from jobs.claims import Claim
 from jobs.database import Database, now
@@ -410,7 +411,15 @@ class Leases(RuleBasedStateMachine):
         job = self.jobs[lease.job_id]
         assert job.waits_for_step
         assert job.state is lease.state
-        advance(self.database, Storages(), lease, allowed=(SHOP,), ring=lambda *_: None, draw_sheet=lambda *_: {})
+        advance(
+            self.database,
+            Storages(),
+            lease,
+            shelf=CardShelf(),
+            allowed=(SHOP,),
+            ring=lambda *_: None,
+            draw_sheet=lambda *_: {},
+        )
         if job.state is JobState.CANCELLING:
             job.cancel_pending()
         elif job.state is JobState.FINISHING:

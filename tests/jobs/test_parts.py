@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from jobs.advance import advance
+from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.errors import NotFound
 from jobs.job_leases import claim_job
@@ -46,7 +47,15 @@ def finish(database: Database) -> None:
     with database.transaction() as session:
         lease = claim_job(session, worker_id=WORKER, lease_seconds=30, stopping=threading.Event())
     assert lease is not None
-    advance(database, Storages(), lease, allowed=(), ring=lambda _q, _n: None, draw_sheet=lambda _j, _f: {})
+    advance(
+        database,
+        Storages(),
+        lease,
+        shelf=CardShelf(),
+        allowed=(),
+        ring=lambda _q, _n: None,
+        draw_sheet=lambda _j, _f: {},
+    )
 
 
 def all_parts(database: Database, job: JobRecord) -> list[Part]:

@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 
 from jobs import claims, planning
 from jobs.advance import advance
+from jobs.cards import CardShelf
 from jobs.database import Database
 from jobs.errors import LeaseLost
 from jobs.job_leases import JobLease, claim_job
@@ -71,6 +72,7 @@ class Planner:
             self.database,
             storages or Storages(),
             lease,
+            shelf=CardShelf(),
             allowed=self.allowed,
             ring=self.rings,
             draw_sheet=lambda _job, _folder: {},
@@ -302,7 +304,7 @@ def test_a_planner_that_dies_between_chunks_is_followed_by_one_that_goes_on(
         if lease is None:
             break
         try:
-            planning.plan(planner.database, Storages(), lease, allowed=planner.allowed, ring=dying)
+            planning.plan(planner.database, Storages(), lease, shelf=CardShelf(), allowed=planner.allowed, ring=dying)
         except KeyboardInterrupt:
             expire_job_lease(planner.database, job_id)
         if planner.job(job_id).planned_at:
@@ -327,6 +329,7 @@ def test_a_planner_asked_to_stop_gives_the_job_back_and_another_goes_on(
         planner.database,
         Storages(),
         lease,
+        shelf=CardShelf(),
         allowed=planner.allowed,
         ring=lambda _queue, _times: stopping.set(),
         draw_sheet=lambda _job, _folder: {},
@@ -350,7 +353,9 @@ def test_a_planner_that_lost_its_lease_appends_nothing(planner: Planner) -> None
     expire_job_lease(planner.database, job_id)
     planner.step()
     with pytest.raises(LeaseLost):
-        planning.plan(planner.database, Storages(), stale, allowed=planner.allowed, ring=planner.rings)
+        planning.plan(
+            planner.database, Storages(), stale, shelf=CardShelf(), allowed=planner.allowed, ring=planner.rings
+        )
     assert len(planner.items(job_id)) == 1
 
 
@@ -363,7 +368,7 @@ def test_a_job_cancelled_while_it_is_planned_gets_no_further_items(
     cancelling: Callable[[str, int], None] = lambda _queue, _times: set_state(planner, job_id, JobState.CANCELLING)  # noqa: E731
     lease = planner.claim()
     assert lease is not None
-    planning.plan(planner.database, Storages(), lease, allowed=planner.allowed, ring=cancelling)
+    planning.plan(planner.database, Storages(), lease, shelf=CardShelf(), allowed=planner.allowed, ring=cancelling)
     with planner.database.reading() as session:
         count = session.scalar(select(func.count()).select_from(ItemRecord).where(ItemRecord.job_id == job_id))
     assert count == 2

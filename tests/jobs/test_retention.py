@@ -14,6 +14,7 @@ from sqlalchemy import event, func, select, update
 
 from jobs import events, retention
 from jobs.advance import advance
+from jobs.cards import CardShelf
 from jobs.database import Database, now
 from jobs.errors import AccessDenied, NotFound, StorageError
 from jobs.expiry import free_key
@@ -88,6 +89,7 @@ def step(database: Database, storages: Storages | None = None) -> bool:
         database,
         storages or Storages(),
         lease,
+        shelf=CardShelf(),
         allowed=(),
         ring=lambda _queue, _times: None,
         draw_sheet=lambda _job, _folder: {},
@@ -270,7 +272,15 @@ def test_a_crash_between_any_two_transactions_is_followed(database: Database, tm
         dying.engine = database.engine
         dying.transaction = counted  # type: ignore[method-assign]
         try:
-            advance(dying, Storages(), lease, allowed=(), ring=lambda _q, _n: None, draw_sheet=lambda _j, _f: {})
+            advance(
+                dying,
+                Storages(),
+                lease,
+                shelf=CardShelf(),
+                allowed=(),
+                ring=lambda _q, _n: None,
+                draw_sheet=lambda _j, _f: {},
+            )
         except Crash:
             crashes += 1
             lease_runs_out(database)
@@ -319,7 +329,15 @@ def test_a_worker_that_stops_leaves_the_rest_to_another(database: Database, tmp_
     lease = claim(database, stopping)
     assert lease is not None
     stopping.set()
-    advance(database, Storages(), lease, allowed=(), ring=lambda _q, _n: None, draw_sheet=lambda _j, _f: {})
+    advance(
+        database,
+        Storages(),
+        lease,
+        shelf=CardShelf(),
+        allowed=(),
+        ring=lambda _q, _n: None,
+        draw_sheet=lambda _j, _f: {},
+    )
     assert rows(database)["items"] == 6
     assert step(database), "at once: the lease was given back"
     assert rows(database) == {}

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from jobs import source_rows
 from jobs.advance import advance
+from jobs.cards import CardShelf
 from jobs.database import Database, append, now
 from jobs.errors import Conflict
 from jobs.job_leases import claim_job
@@ -49,6 +50,7 @@ def plan(database: Database, allowed: Sequence[str] = ("s3://shop/",)) -> None:
         database,
         Storages(),
         lease,
+        shelf=CardShelf(),
         allowed=allowed,
         ring=lambda _queue, _times: None,
         draw_sheet=lambda _job, _folder: {},

@@ -27,6 +27,7 @@ class Batch:
         model acts is not its own concern: what lies outside is put back afterwards (`worker.cascade`).
     background_strength: of the look outside of the product, where there are masks; None: as inside.
     protected: colours that the look must leave alone.
+    wishes: what is to be made, where nothing is there yet; then the images are blank.
     """
 
     images: Tensor
@@ -34,6 +35,7 @@ class Batch:
     masks: Tensor | None = None
     background_strength: float | None = None
     protected: tuple[ProtectedColour, ...] = ()
+    wishes: Sequence[Wish] | None = None
 
     def on(self, device: torch.device, *, non_blocking: bool = False) -> Batch:
         """Return the same batch on a device."""
@@ -43,7 +45,8 @@ class Batch:
     def part(self, start: int, end: int) -> Batch:
         """Return a run of its pictures; the pixels are not copied."""
         masks = None if self.masks is None else self.masks[start:end]
-        return replace(self, images=self.images[start:end], sizes=self.sizes[start:end], masks=masks)
+        wishes = None if self.wishes is None else self.wishes[start:end]
+        return replace(self, images=self.images[start:end], sizes=self.sizes[start:end], masks=masks, wishes=wishes)
 
 
 class Pipeline(Protocol):
@@ -90,5 +93,37 @@ class TablePipeline(Pipeline, Protocol):
         """Return float [N, 3, D, D, D] in [0, 1]: what `run` applies to each picture, inside the product.
 
         A table maps the sRGB colour (r, g, b) to table[:, b, g, r], interpolated trilinearly.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A picture that is to be made.
+
+    attributes: a word of each; one that is left out is drawn from the seed.
+    seed: of all chance in it.
+    """
+
+    attributes: Mapping[str, str]
+    seed: int
+
+
+@runtime_checkable
+class GeneratingPipeline(Protocol):
+    """A model that makes pictures out of nothing but words and chance.
+
+    A picture depends on its wish and the weights alone, never on what is made beside it.
+    """
+
+    side_px: int
+    attributes: Mapping[str, Sequence[str]]  # that it knows, and their words
+
+    def generate(self, wishes: Sequence[Wish], parameters: Parameters) -> Tensor:
+        """Return uint8 [N, 3, side_px, side_px]. `parameters` are complete and checked against the model's card.
+
+        Raises:
+            ValueError: an attribute or a word that the model does not know.
+
         """
         ...
