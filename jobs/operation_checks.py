@@ -11,11 +11,11 @@ from jobs.refusals import refusal
 # What a picture keeps can be measured and bounded only where there is one to compare with, of the same place.
 _OF_PRODUCTS = ("on", "background", "mask", "protected_colours")
 _UNUSED: Mapping[str, Sequence[str]] = {
-    "restyle": ("attributes", "seed"),
+    "restyle": ("attributes", "rules", "seed"),
     "generate": (*_OF_PRODUCTS, "gates"),
-    "translate": ("attributes", "seed", *_OF_PRODUCTS, "gates"),
-    "upscale": ("attributes", "seed", *_OF_PRODUCTS, "then"),
-    "inpaint": ("attributes", "seed", "on", "background", "protected_colours", "then"),
+    "translate": ("attributes", "rules", "seed", *_OF_PRODUCTS, "gates"),
+    "upscale": ("attributes", "rules", "seed", *_OF_PRODUCTS, "then"),
+    "inpaint": ("attributes", "rules", "seed", "on", "background", "protected_colours", "then"),
 }
 
 
@@ -42,10 +42,16 @@ def check_operation(recipe: Recipe, card: Card) -> None:
         remedy = "leave it out: what is to be repaired is in the manifest's `mask_key`"
         raise refusal("recipe.mask", given["mask"], remedy, code="not_for_operation")
     if recipe.operation == "generate":
-        for name, word in recipe.attributes.items():
-            fault = attribute_fault(card, name, word)
-            if fault is not None:
-                raise refusal(f"recipe.attributes.{name}", word, fault, code="attribute_unknown")
+        _check_words(card, recipe.attributes, "recipe.attributes")
+        for number, rule in enumerate(recipe.rules):
+            _check_words(card, rule.attributes, f"recipe.rules.{number}.attributes")
+
+
+def _check_words(card: Card, words: Mapping[str, str], field: str) -> None:
+    for name, word in words.items():
+        fault = attribute_fault(card, name, word)
+        if fault is not None:
+            raise refusal(f"{field}.{name}", word, fault, code="attribute_unknown")
 
 
 def attribute_fault(card: Card, name: str, word: str) -> str | None:

@@ -102,7 +102,7 @@ def _wished(recipe: Recipe, shelf: CardShelf) -> Wished | None:
     if recipe.operation != "generate":
         return None
     card = shelf.get(recipe.model, operation="generate")
-    return Wished(card=card, attributes=recipe.attributes, seed=recipe.seed)
+    return Wished(card=card, attributes=recipe.attributes, rules=recipe.rules, seed=recipe.seed)
 
 
 def _chunks(rows: Iterator[Entry | Refused | PassedOver]) -> Iterator[_Chunk]:

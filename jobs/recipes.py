@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 from jobs.formats import OutputFormat
 from jobs.looks import Background, MaskSource, ParameterValue, ProtectedColour, Region, SegmentedMask, Step
 from jobs.plain import Plain
+from jobs.rules import Rule
 from jobs.trainings import Training
 from jobs.wishes import MAX_SEED
 
@@ -68,6 +69,13 @@ class Recipe(Plain):
         description="Of the operation generate: what every picture shows, unless its row says otherwise; the model's "
         "card has the words. What nobody says is left to chance.",
         examples=[{"kind": "mug", "colour": "red"}],
+    )
+    rules: tuple[Rule, ...] = Field(
+        (),
+        max_length=64,
+        exclude_if=lambda rules: not rules,
+        description="Of the operation generate: what pictures show by other columns of their rows, such as a price "
+        "band or an audience. What a row says itself counts more, `attributes` count less.",
     )
     seed: int = Field(
         0,

@@ -9,6 +9,7 @@ from jobs.cards import Card
 from jobs.manifests import Row
 from jobs.operation_checks import attribute_fault
 from jobs.refusals import refusal
+from jobs.rules import Rule, attributes_by
 from jobs.wishes import MAX_SEED, is_wish, seed_of, wish_url
 
 COUNT, SEED = "count", "seed"  # columns
@@ -21,6 +22,7 @@ class Wished:
 
     card: Card  # of the model that makes them
     attributes: Mapping[str, str]
+    rules: Sequence[Rule]
     seed: int
 
     def of_row(self, row: Row) -> Sequence[str]:
@@ -45,7 +47,7 @@ class Wished:
         count = _whole(row, COUNT, 1, MAX_COUNT)
         seed = _whole(row, SEED, 0, MAX_SEED)
         start = (self.seed, row.product_id or row.row_no) if seed is None else (seed,)
-        attributes = {**self.attributes, **words}
+        attributes = {**self.attributes, **attributes_by(self.rules, row.attributes), **words}
         return [wish_url(attributes, seed_of(*start, variant)) for variant in range(1, (count or 1) + 1)]
 
 

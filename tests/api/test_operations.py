@@ -71,6 +71,13 @@ def test_each_operation_takes_its_own_sources(api: httpx.Client, storage_folder:
         ("restyle", {"seed": 7}, "recipe.seed"),
         ("generate", {"attributes": {"kind": "hat"}}, "recipe.attributes.kind"),
         ("generate", {"attributes": {"season": "winter"}}, "recipe.attributes.season"),
+        (
+            "generate",
+            {"rules": [{"when": {"price": {"below": 20}}, "attributes": {"kind": "hat"}}]},
+            "recipe.rules.0.attributes.kind",
+        ),
+        ("generate", {"rules": [{"when": {}, "attributes": {"kind": "mug"}}]}, "recipe.rules.0.when"),
+        ("translate", {"rules": [{"when": {"price": "1"}, "attributes": {"kind": "mug"}}]}, "recipe.rules"),
         ("generate", {"seed": -1}, "recipe.seed"),
         ("generate", {"on": "product"}, "recipe.on"),
         ("generate", {"gates": {"structure": {"minimum": 0.9}}}, "recipe.gates"),

@@ -134,6 +134,22 @@ def test_rows_say_what_they_want_how_often_and_by_which_seed(shop: Shop) -> None
     assert again["A1-1.jpg"] == made["A1-1.jpg"]  # and a product's in any row
 
 
+def test_rules_say_by_other_columns_what_a_picture_shows(shop: Shop) -> None:
+    rules = [
+        {"when": {"audience": "kids"}, "attributes": {"colour": "red"}},
+        {"when": {"price": {"minimum": 20, "below": 50}}, "attributes": {"colour": "blue", "kind": "shoe"}},
+    ]
+    rows = "product_id,audience,price,kind\nA,kids,10,\nB,kids,20,\nC,,49.99,mug\nD,,50,\nE,,cheap,\n"
+    made = shop.wishes(shop.plan(shop.manifest("rows.csv", rows), attributes={"kind": "mug"}, rules=rules))
+    assert {key: (words.get("kind"), words.get("colour")) for key, (words, _) in made.items()} == {
+        "A.jpg": ("mug", "red"),
+        "B.jpg": ("shoe", "red"),
+        "C.jpg": ("mug", "blue"),
+        "D.jpg": ("mug", None),
+        "E.jpg": ("mug", None),
+    }
+
+
 def test_rows_that_wish_for_what_the_model_does_not_know_are_named(shop: Shop) -> None:
     rows = [{"kind": "hat"}, {"kind": "mug", "count": 0}, {"seed": "x"}, {"count": 2.5}, {"colour": "red"}]
     text = "".join(json.dumps(row) + "\n" for row in rows)

@@ -1,0 +1,59 @@
+"""Rules by which data of a product, such as its price band or its season, say what its picture shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from jobs.plain import Plain
+
+
+class Between(Plain):
+    """A band of numbers."""
+
+    minimum: float | None = Field(None, strict=True, allow_inf_nan=False, description="From it on, itself included.")
+    below: float | None = Field(None, strict=True, allow_inf_nan=False, description="Up to it, itself not included.")
+
+    def holds(self, value: object) -> bool:
+        """Whether a column's value is a number of the band."""
+        try:
+            number = float(str(value))
+        except ValueError:
+            return False
+        least = -math.inf if self.minimum is None else self.minimum
+        end = math.inf if self.below is None else self.below
+        return least <= number < end
+
+
+class Rule(Plain):
+    """What the pictures of some rows show."""
+
+    when: dict[str, str | Between] = Field(
+        min_length=1,
+        max_length=16,
+        description="Columns of the manifest, each with its value or a band of numbers. All of them must hold.",
+        examples=[{"audience": "kids", "price": {"minimum": 20, "below": 50}}],
+    )
+    attributes: dict[str, str] = Field(min_length=1, description="What those pictures show, in the model's words.")
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is of those."""
+        return all(_fits(wanted, row.get(column)) for column, wanted in self.when.items())
+
+
+def attributes_by(rules: Sequence[Rule], row: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the rules say of a row; of two that name one attribute, the first one counts."""
+    found: dict[str, str] = {}
+    for rule in rules:
+        if rule.holds(row):
+            found = {**rule.attributes, **found}
+    return found
+
+
+def _fits(wanted: str | Between, value: object) -> bool:
+    if isinstance(wanted, Between):
+        return wanted.holds(value)
+    return value is not None and str(value) == wanted
