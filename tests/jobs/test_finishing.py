@@ -43,7 +43,13 @@ def step(database: Database, *, draw_sheet: Sheet = no_sheet, storages: Storages
         lease = claim_job(session, worker_id=WORKER, lease_seconds=30, stopping=STOPPING)
     assert lease is not None
     advance(
-        database, storages or Storages(), lease, allowed=(), ring=lambda _queue, _times: None, draw_sheet=draw_sheet
+        database,
+        storages or Storages(),
+        lease,
+        shelf=CardShelf(),
+        allowed=(),
+        ring=lambda _queue, _times: None,
+        draw_sheet=draw_sheet,
     )
 
 
