@@ -50,12 +50,20 @@ class Engine:
         return sha256_of(self.facts)[:DIGEST_CHARACTERS]
 
 
-def engine_of(device: torch.device, card: Card, *, then: Sequence[Card] = (), mask: Card | None = None) -> Engine:
+def engine_of(
+    device: torch.device,
+    card: Card,
+    *,
+    then: Sequence[Card] = (),
+    mask: Card | None = None,
+    compile_mode: str | None = None,
+) -> Engine:
     """Return the engine that a model is on a device of this machine.
 
-    `then`: the further models of a cascade; `mask`: the one that finds the product.
+    `then`: the further models of a cascade; `mask`: the one that finds the product. `compile_mode`: of those that are
+    compiled.
     """
-    name, instructions = _cuda_class(device) if device.type == "cuda" else (_cpu_name(), _cpu_instructions())
+    name, instructions = device_class(device)
     return Engine(
         device=name,
         instructions=instructions,
@@ -64,11 +72,16 @@ def engine_of(device: torch.device, card: Card, *, then: Sequence[Card] = (), ma
         model_version=card.version,
         weights_sha256=card.weights_sha256,
         dtype="float32",
-        compile_mode=None,
+        compile_mode=compile_mode,
         codecs=versions(),
         then=[_model(each) for each in then],
         mask=_model(mask) | {"onnxruntime": importlib.metadata.version("onnxruntime")} if mask else None,
     )
+
+
+def device_class(device: torch.device) -> tuple[str, str]:
+    """Return the name of the class that a device is of, and the instructions that torch uses of it."""
+    return _cuda_class(device) if device.type == "cuda" else (_cpu_name(), _cpu_instructions())
 
 
 def _model(card: Card) -> dict[str, Any]:

@@ -100,6 +100,7 @@ class WorkerProcess:
             self._storages,
             self._limits,
             memory_bytes=settings.model_memory_mb << 20,
+            compile_dir=settings.compile_dir,
         )
         self._stream = Stream(
             Stages(self._storages, self._limits, memory_bytes=settings.memory_mb << 20),

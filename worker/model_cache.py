@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import structlog
 import torch
 
 from jobs import looks
-from jobs.cards import CardShelf
+from jobs.cards import Card, CardShelf
 from jobs.claims import Claim
 from jobs.errors import AccessDenied, ImageRejected, JobsError, ObjectMissing, StorageError
 from jobs.locations import Location
@@ -23,7 +24,8 @@ from jobs.storage import Storages
 from worker.batching import BUCKET_PX
 from worker.cascade import ReadyStep
 from worker.checkpoints import build, read_checkpoint, read_network
-from worker.engine import Engine, engine_of
+from worker.compiling import MODE, Compilable, compile_into
+from worker.engine import Engine, device_class, engine_of
 from worker.images import PictureLimits, decode
 from worker.networks.protected_colours import ProtectedColour
 from worker.pipelines.base import Batch, GeneratingPipeline, Pipeline, Wish
@@ -90,6 +92,7 @@ class ModelCache:
         limits: PictureLimits,
         *,
         memory_bytes: int,
+        compile_dir: Path | None = None,
     ) -> None:
         self.device = device
         self.loading = SharedLock()
@@ -99,6 +102,7 @@ class ModelCache:
         self._storages = storages
         self._limits = limits
         self._memory_bytes = memory_bytes
+        self._compile_dir = compile_dir
         self._lock = threading.Lock()
         self._models: OrderedDict[str, _Model] = OrderedDict()
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
@@ -138,7 +142,13 @@ class ModelCache:
                 self._ready(step, recipe, pipelines[step.model], references.get(step.style or "", []), claim)
                 for step in recipe.steps
             ),
-            engine=engine_of(self.device, first, then=then, mask=finds),
+            engine=engine_of(
+                self.device,
+                first,
+                then=then,
+                mask=finds,
+                compile_mode=MODE if any(map(self._compiles, pipelines.values())) else None,
+            ),
             backdrop=backdrop,
             palette=palette(references[recipe.style]) if recipe.style in references else None,
             segmenter=segmenter,
@@ -161,18 +171,27 @@ class ModelCache:
                 if size_bytes + self._loaded_bytes() > self._memory_bytes:
                     continue
                 model = self._add(name, size_bytes, make)
-                if isinstance(model, Segmenter):
-                    continue  # it has been tried
-                with self.loading.alone(), torch.inference_mode():
-                    if isinstance(model, GeneratingPipeline):
-                        model.generate([Wish(attributes={}, seed=0)], card.complete({}))
-                        continue
-                    blank = torch.zeros((3, BUCKET_PX, BUCKET_PX), dtype=torch.uint8, device=self.device)
-                    mask = torch.zeros_like(blank[None, :1]) if card.operation == "inpaint" else None
-                    batch = Batch(images=blank[None], sizes=[(BUCKET_PX, BUCKET_PX)], masks=mask)
-                    model.run(batch, model.encode_style([blank]), card.complete({}))
+                if not self._compiles(model):  # else it has been tried
+                    with self.loading.alone():
+                        self._try(model, card)
             except Exception:  # a model may raise anything
                 log.exception("warm_up_failed", model=name)
+
+    @torch.inference_mode()
+    def _try(self, model: Ready, card: Card) -> None:
+        """Run a model once, on nothing."""
+        if isinstance(model, Segmenter):
+            return  # it has been tried
+        if isinstance(model, GeneratingPipeline):
+            model.generate([Wish(attributes={}, seed=0)], card.complete({}))
+            return
+        blank = torch.zeros((3, BUCKET_PX, BUCKET_PX), dtype=torch.uint8, device=self.device)
+        mask = torch.zeros_like(blank[None, :1]) if card.operation == "inpaint" else None
+        batch = Batch(images=blank[None], sizes=[(BUCKET_PX, BUCKET_PX)], masks=mask)
+        model.run(batch, model.encode_style([blank]), card.complete({}))
+
+    def _compiles(self, model: Ready) -> bool:
+        return self._compile_dir is not None and isinstance(model, Compilable)
 
     def evict(self, fingerprint: str) -> bool:
         """Let go of every model but those of a recipe. Return whether there were any."""
@@ -226,6 +245,10 @@ class ModelCache:
     def _add(self, name: str, size_bytes: int, make: Callable[[], Ready]) -> Ready:
         with self.loading.alone():
             model = make()
+            if self._compile_dir is not None and isinstance(model, Compilable):
+                card = self._shelf.get(name)
+                compile_into(self._compile_dir, model, "/".join(device_class(self.device)), card.weights_sha256)
+                self._try(model, card)  # here, where no batch's time runs
         with self._lock:
             self._models[name] = _Model(ready=model, bytes=size_bytes)
         return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from jobs.settings import Settings
@@ -32,6 +34,10 @@ class WorkerSettings(Settings):
         0, ge=0, description="What an hour of this device costs, in the currency of all workers; 0: unknown."
     )
     memory_mb: int = Field(2048, ge=256, description="Budget for decoded pictures between the stages, in MiB.")
+    compile_dir: Path | None = Field(
+        None,
+        description="Folder of compiled networks, which workers share; needs g++. Unset: nothing is compiled.",
+    )
     model_memory_mb: int = Field(
         4096,
         ge=16,

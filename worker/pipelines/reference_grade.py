@@ -7,7 +7,7 @@ says how much is carried over (`worker.networks.local_light`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,13 @@ class ReferenceGrade:
 
     def __init__(self, network: GradeNetwork, device: torch.device) -> None:
         self._network = network.to(device).eval()
+        self._encode_thumbnail: Callable[[Tensor], Tensor] = self._network.encode
         self._lattice = lattice_colours(device=device)[None]
+
+    def compile(self) -> None:
+        """Have the network compiled: it sees thumbnails of one size alone."""
+        self._encode_thumbnail = torch.compile(self._network.encode, dynamic=False)
+        self._network.compile(dynamic=False)
 
     @torch.inference_mode()
     def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
@@ -64,11 +70,11 @@ class ReferenceGrade:
 
     def _encode_reference(self, picture: Tensor) -> Tensor:
         seen = thumbnail(picture, THUMBNAIL_PX, self._lattice.device)
-        return torch.cat((self._network.encode(seen), read_light(seen)), dim=1)
+        return torch.cat((self._encode_thumbnail(seen), read_light(seen)), dim=1)
 
     def _encode(self, picture: Tensor) -> Tensor:
         # One picture at a time: a convolution over a batch may sum in another order, and the bytes would differ.
-        return self._network.encode(thumbnail(picture, THUMBNAIL_PX, self._lattice.device))
+        return self._encode_thumbnail(thumbnail(picture, THUMBNAIL_PX, self._lattice.device))
 
     def _table(self, picture: Tensor, style: Tensor, parameters: Parameters) -> Tensor:
         """Return both stages as one table [3, 33, 33, 33]."""
