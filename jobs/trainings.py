@@ -15,6 +15,10 @@ Size = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
 TAUGHT = ("any_painting", "painter")  # objectives that learn from style pictures, with the teacher's help
+WORDED: tuple[str, ...] = ()  # objectives that can learn what words mean: attributes of a manifest
+PAIRED: tuple[str, ...] = ()  # objectives that learn from pictures that belong to a photo: sidecars of a manifest
+
+Column = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 
 
 class Training(BaseModel):
@@ -53,6 +57,12 @@ class Training(BaseModel):
     start_from: str | None = Field(None, description="Model to go on from: a built-in name, or a model's folder.")
     freeze: tuple[str, ...] = Field((), description="Parameters whose names start like this stay as they are.")
     sparsity: float | None = Field(None, gt=0, lt=1, description="Share of weights that become 0, smallest first.")
+    attributes: tuple[Column, ...] = Field(
+        (), max_length=16, description="Columns of the folders' manifest.csv whose words are learned."
+    )
+    sidecars: tuple[Column, ...] = Field(
+        (), max_length=4, description="Columns of manifest.csv that name pictures beside the photos: masks, edges …"
+    )
     network: dict[str, Size] = Field({}, description="Sizes of the network; those of the objective where left out.")
 
     @model_validator(mode="after")
@@ -63,4 +73,11 @@ class Training(BaseModel):
             raise ValueError("freeze and sparsity need start_from: only what was trained before is worth keeping")
         if self.start_from is not None and self.network:
             raise ValueError("leave network out: its sizes are those of start_from")
+        for field, columns, able in (("attributes", self.attributes, WORDED), ("sidecars", self.sidecars, PAIRED)):
+            if columns and self.objective not in able:
+                raise ValueError(f"give {field} to the objectives {', '.join(able) or '(none)'}, and to no other")
+            if len(set(columns)) < len(columns):
+                raise ValueError(f"name each of the {field} once")
+        if self.sidecars and self.augment:
+            raise ValueError("leave augment out: it would move photos, and not their sidecars")
         return self

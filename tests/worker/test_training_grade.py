@@ -14,7 +14,8 @@ from worker.networks.grade import GradeNetwork
 from worker.training.grade import CARD, PHOTO_SIDE_PX, objective
 from worker.training.grade_examples import draw_examples
 from worker.training.grades import apply_grades, principal_grades, random_grades
-from worker.training.photos import NoPhotos, PhotoSet, load_photos, random_outlines, random_whites
+from worker.training.manifests import Described
+from worker.training.photos import NoPhotos, PhotoSet, find_photos, load_photos, random_outlines, random_whites
 
 SMALL = {"code": 16, "basis": 6, "lattice": 5, "width": 8}
 
@@ -33,7 +34,8 @@ def photos(folder: Path) -> PhotoSet:
 
 def load(folders: list[Path], *, side: int = PHOTO_SIDE_PX, at_least: int = 40) -> PhotoSet:
     places = [Location.parse(f"file://{folder}/") for folder in folders]
-    return load_photos(places, Storages(), side=side, at_least=at_least)
+    described = [Described(photo=photo) for photo in find_photos(places, Storages())]
+    return load_photos(described, Storages(), side=side, at_least=at_least)
 
 
 def generator() -> torch.Generator:

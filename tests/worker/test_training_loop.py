@@ -301,6 +301,7 @@ def test_a_config_may_be_toml_and_its_places_are_taken_from_its_folder(folder: P
         ({"minutes": 2}, "give either iterations or minutes"),
         ({"licence": None}, "licence is None: give it"),
         ({"bach": 3}, "bach is 3: leave it out, or correct its spelling; there are objective, licence"),
+        ({"attributes": ["kind"]}, "give attributes to the objectives"),
         ({"freeze": ["stem"]}, "freeze and sparsity need start_from"),
         ({"network": {"kode": 3}}, "network is {'kode': 3}: give sizes that it has"),
         (

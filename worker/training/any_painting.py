@@ -20,7 +20,7 @@ from worker.networks.painting import mean_and_deviation, with_statistics
 from worker.networks.vgg import VggFeatures
 from worker.training.painter import STRENGTH
 from worker.training.perception import apart
-from worker.training.photos import random_crops
+from worker.training.photos import Photos, random_crops
 from worker.training.references import SIDE_PX, References
 
 SIZES: dict[str, int] = {"width": 16, "blocks": 2}
@@ -75,10 +75,10 @@ class AnyPaintingObjective:
         """Return an untrained network."""
         return AnyPaintingNetwork(**sizes)
 
-    def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
-        which = torch.randint(len(pixels), (count,), generator=generator)
+    def draw(self, photos: Photos, count: int, generator: torch.Generator) -> Examples:
+        which = torch.randint(len(photos), (count,), generator=generator)
         return Examples(
-            photos=random_crops(pixels[which], CROP_PX, generator),
+            photos=random_crops(photos.pixels[which], CROP_PX, generator),
             paintings=_random_parts(self._paintings, count, generator),
         )
 

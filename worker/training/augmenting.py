@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from jobs.errors import InvalidRequest, Problem
+from worker.training.photos import Photos
 
 
-def augmented(pixels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draw photos and change them: uint8 [N, 3, S, S] -> uint8 [count, 3, S, S].
+def augmented(photos: Photos, count: int, generator: torch.Generator) -> Photos:
+    """Draw so many photos and change them; their words stay.
 
     Also draws from torch's own random numbers.
     """
-    which = torch.randint(len(pixels), (count,), generator=generator)
-    changed = _changes()(pixels[which] / 255)
-    return (changed.clamp(0, 1) * 255).round().to(torch.uint8)
+    drawn = photos.some(torch.randint(len(photos), (count,), generator=generator))
+    changed = _changes()(drawn.pixels / 255)
+    return replace(drawn, pixels=(changed.clamp(0, 1) * 255).round().to(torch.uint8))
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from worker.networks.colour import delta_e_2000, srgb_to_lab
 from worker.networks.grade import THUMBNAIL_PX, GradeNetwork
 from worker.training.grade_examples import Examples, draw_examples
 from worker.training.grades import principal_grades
+from worker.training.photos import Photos
 
 CONFIG: dict[str, int] = {"code": 128, "basis": 48, "lattice": 9, "width": 32}
 PHOTO_SIDE_PX = 64  # photos are kept at this size; crops of 48 px are taken from it
@@ -135,8 +136,8 @@ class GradeObjective:
         network.basis.data.copy_(first_guess)
         return network
 
-    def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
-        return draw_examples(pixels, count, generator)
+    def draw(self, photos: Photos, count: int, generator: torch.Generator) -> Examples:
+        return draw_examples(photos.pixels, count, generator)
 
     def loss(self, network: GradeNetwork, examples: Examples) -> Tensor:
         return objective(network, examples)
@@ -164,5 +165,5 @@ class BrandLook(GradeObjective):
         "limits": [*CARD["limits"], "Brings photos to the look of one brand; other references' grades it may miss."]
     }
 
-    def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
-        return draw_examples(pixels, count, generator, wanted_strength=0.0)
+    def draw(self, photos: Photos, count: int, generator: torch.Generator) -> Examples:
+        return draw_examples(photos.pixels, count, generator, wanted_strength=0.0)

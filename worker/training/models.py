@@ -64,7 +64,7 @@ def write_trained(
             "seed": training.seed,
             "iterations": trained.progress.iteration,
             "batch": training.batch,
-            "photos": {"count": len(photos.pixels), "sha256": photos.digest, "licence": training.licence},
+            "photos": {"count": len(photos), "sha256": photos.digest, "licence": training.licence},
             **({} if start.references is None else {"references": _told(start.references)}),
             "seconds": round(trained.progress.seconds),
             "device": device,

@@ -15,6 +15,7 @@ from worker.networks.vgg import VggFeatures
 from worker.training.any_painting import AnyPaintingObjective
 from worker.training.grade import BrandLook, GradeObjective
 from worker.training.painter import PainterObjective
+from worker.training.photos import Photos
 from worker.training.references import References
 
 
@@ -37,8 +38,8 @@ class Objective(Protocol):
     def build(self, sizes: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
         """Return an untrained network. May raise TypeError for sizes that it does not know."""
 
-    def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Any:
-        """Return `Examples`, drawn from photos uint8 [N, 3, side_px, side_px] by nothing but the generator."""
+    def draw(self, photos: Photos, count: int, generator: torch.Generator) -> Any:
+        """Return `Examples`, drawn from photos of side_px, and what is known of them, by nothing but the generator."""
 
     def loss(self, network: Any, examples: Any) -> Tensor:
         """Return a scalar."""

@@ -23,7 +23,7 @@ from worker.networks.painting import logit
 from worker.networks.strokes import STROKES, noise
 from worker.networks.vgg import VggFeatures
 from worker.training.perception import apart, sliced_apart, total_variation
-from worker.training.photos import random_crops, random_outlines, random_whites
+from worker.training.photos import Photos, random_crops, random_outlines, random_whites
 from worker.training.references import References
 
 SIZES: dict[str, int] = {"width": 16, "blocks": 4}
@@ -110,17 +110,17 @@ class PainterObjective:
                 network.tint[manner] = colours.mean(1)
         return network
 
-    def draw(self, pixels: Tensor, count: int, generator: torch.Generator) -> Examples:
-        which = torch.randint(len(pixels), (count,), generator=generator)
-        photos = random_crops(pixels[which], CROP_PX, generator)
+    def draw(self, photos: Photos, count: int, generator: torch.Generator) -> Examples:
+        which = torch.randint(len(photos), (count,), generator=generator)
+        crops = random_crops(photos.pixels[which], CROP_PX, generator)
         white = (torch.rand(count, 1, 1, 1, generator=generator) < _ON_WHITE).float()
         outline = torch.maximum(random_outlines(count, CROP_PX, generator), 1 - white)
-        photos = torch.lerp(random_whites(count, CROP_PX, generator), photos, outline)
+        crops = torch.lerp(random_whites(count, CROP_PX, generator), crops, outline)
         paintings = len(self.sizes["paintings"])
         first = torch.randint(paintings, (1,), generator=generator)
         manners = (first + torch.arange(count)) % paintings  # in turn: each batch has of all about as many
         return Examples(
-            photos=photos,
+            photos=crops,
             noise=noise(count, CROP_PX, CROP_PX, generator),
             manners=manners,
             directions=torch.randn(_DEEPEST, _DIRECTIONS, generator=generator),

@@ -1,15 +1,16 @@
-"""Photos for training: found below prefixes, read once at a small size, kept in memory; put on white when asked."""
+"""Photos for training: found below prefixes or in manifests, read once at a small size, kept in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import structlog
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from torch import Tensor
 from jobs.errors import ObjectMissing, ObjectTooLarge
 from jobs.locations import Location
 from jobs.storage import Storages
+from worker.training.manifests import Described, Vocabulary
 
 log = structlog.get_logger(__name__)
 
@@ -34,37 +36,94 @@ class NoPhotos(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhotoSet:
-    """What a network is trained on.
+class Photos:
+    """Photos, and what is known of each.
 
     pixels: uint8 [N, 3, side, side]: each whole photo, squeezed into a square.
-    digest: sha256 over the sorted sha256s of the files, in hex.
+    words: int64 [N, A]: of each attribute the place of the photo's word in the vocabulary; -1 where it is not known.
+    sidecars: uint8 [N, 3, side, side] each, by the manifest's columns that name them: grey where they are masks,
+        depth or edges.
     """
 
     pixels: Tensor
+    words: Tensor
+    sidecars: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def some(self, which: Tensor) -> Photos:
+        """Return those that an index or a mask chooses."""
+        chosen = {name: pictures[which] for name, pictures in self.sidecars.items()}
+        return Photos(pixels=self.pixels[which], words=self.words[which], sidecars=chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoSet(Photos):
+    """What a network is trained on.
+
+    vocabulary: the attributes and their words, in the order of `words`.
+    digest: sha256 over the sorted sha256s of the files, and what else is said of each, in hex.
+    """
+
+    vocabulary: Vocabulary
     digest: str
 
-    def divided(self, held_out_every: int) -> tuple[Tensor, Tensor]:
+    def divided(self, held_out_every: int) -> tuple[Photos, Photos]:
         """Return the photos to learn from, and every so many of them, to measure with."""
-        keep = torch.arange(len(self.pixels)) % held_out_every != 0
-        return self.pixels[keep], self.pixels[~keep]
+        keep = torch.arange(len(self)) % held_out_every != 0
+        return self.some(keep), self.some(~keep)
 
 
-def load_photos(places: Sequence[Location], storages: Storages, *, side: int, at_least: int) -> PhotoSet:
-    """Read every photo below these prefixes. A file that cannot be read as a picture is logged and left out.
+def load_photos(
+    described: Sequence[Described],
+    storages: Storages,
+    *,
+    side: int,
+    at_least: int,
+    vocabulary: Vocabulary | None = None,
+    sidecars: Sequence[str] = (),
+) -> PhotoSet:
+    """Read photos, each once, with what is said of them. What cannot be read as a picture is logged and left out.
+
+    vocabulary: of the attributes whose words were read. A word that is not in it counts as not known.
+    sidecars: the names of those that were read.
 
     Raises:
         NoPhotos: fewer than `at_least` photos can be read.
         StorageError: storage did not answer.
 
     """
-    read = read_photos(find_photos(places, storages), storages, partial(_squeezed, side))
+    read: dict[str, tuple[Described, list[Tensor]]] = {}
+    with ThreadPoolExecutor(READERS) as readers:
+        found = readers.map(partial(_read_described, storages, partial(_squeezed, side)), described)
+        for line, pictures in zip(described, found, strict=True):
+            if pictures is not None:
+                name = "\0".join((*(digest for digest, _ in pictures), *line.words))
+                read.setdefault(name, (line, [pixels for _, pixels in pictures]))
     if len(read) < at_least:
-        where = ", ".join(map(str, places))
-        raise NoPhotos(f"found {len(read)} photos in {where}; training needs at least {at_least}")
+        raise NoPhotos(f"found {len(read)} photos; training needs at least {at_least}")
     names = sorted(read)  # the order is a property of the photos, not of the storage
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    return PhotoSet(pixels=torch.stack([read[name] for name in names]), digest=digest)
+    lines = [read[name] for name in names]
+    attributes = [{word: place for place, word in enumerate(words)} for words in (vocabulary or {}).values()]
+    words = [[places.get(word, -1) for places, word in zip(attributes, line.words, strict=True)] for line, _ in lines]
+    layers = [torch.stack(layer) for layer in zip(*(pictures for _, pictures in lines), strict=True)]
+    return PhotoSet(
+        pixels=layers[0],
+        words=torch.tensor(words, dtype=torch.int64).view(len(lines), len(attributes)),
+        sidecars=dict(zip(sidecars, layers[1:], strict=True)),
+        vocabulary=vocabulary or {},
+        digest=hashlib.sha256("\n".join(names).encode()).hexdigest(),
+    )
+
+
+def _read_described(
+    storages: Storages, decode: Callable[[bytes], Tensor], line: Described
+) -> list[tuple[str, Tensor]] | None:
+    """Return digest and pixels of a photo and of its sidecars; None if one of them cannot be read."""
+    pictures = [_read(storages, decode, place) for place in (line.photo, *line.sidecars)]
+    whole = [picture for picture in pictures if picture is not None]
+    return whole if len(whole) == len(pictures) else None
 
 
 def find_photos(places: Sequence[Location], storages: Storages) -> list[Location]:
@@ -109,8 +168,18 @@ def _squeezed(side: int, content: bytes) -> Tensor:
     """Return a photo as uint8 [3, side, side]."""
     with Image.open(io.BytesIO(content)) as image:
         image.draft("RGB", (2 * side, 2 * side))  # JPEG: decode at a fraction of the size
-        small = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
+        whole = _stretched(image) if image.mode == "I;16" else image.convert("RGB")
+        small = whole.resize((side, side), Image.Resampling.BOX)
     return torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(side, side, 3).permute(2, 0, 1)
+
+
+def _stretched(depth: Image.Image) -> Image.Image:
+    """Return 16 bits of depth in 8: what is nearest is 255, what is farthest 55, and 0, where there is nothing, 0."""
+    steps = np.asarray(depth, np.float32)
+    there = steps > 0
+    near, far = (steps[there].min(), steps[there].max()) if there.any() else (0.0, 1.0)
+    shades = 255 - 200 * (steps - near) / max(far - near, 1.0)
+    return Image.fromarray(np.where(there, shades, 0).astype(np.uint8)).convert("RGB")
 
 
 def random_crops(pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,11 +18,12 @@ from worker.networks.vgg import VggFeatures
 from worker.teacher import load_teacher
 from worker.training.config import RunConfig
 from worker.training.loop import Watcher, train
+from worker.training.manifests import Described, read_manifests, vocabulary_of
 from worker.training.models import write_trained
 from worker.training.objectives import TAUGHT
-from worker.training.photos import NoPhotos, load_photos
+from worker.training.photos import NoPhotos, PhotoSet, find_photos, load_photos
 from worker.training.references import References, load_references
-from worker.training.starting import find_start
+from worker.training.starting import Start, find_start
 
 HELD_OUT_AT_LEAST = 2
 
@@ -42,16 +44,8 @@ def run(config: RunConfig, folder: Path, *, watcher: Watcher, command: str) -> C
     places = [Location.parse(place, field="photos") for place in config.photos]
     with closing(open_storages()) as storages:
         start = find_start(config, _taught(config, storages, device))
-        try:
-            photos = load_photos(
-                places,
-                storages,
-                side=start.objective.side_px,
-                at_least=HELD_OUT_AT_LEAST * config.held_out_every,
-            )
-        except NoPhotos as error:
-            remedy = f"{error}: twice held_out_every, so that there are {HELD_OUT_AT_LEAST} to measure with"
-            raise InvalidRequest(Problem(field="photos", value=list(config.photos), remedy=remedy)) from None
+        photos = _photos(config, start, places, storages)
+    start = replace(start, vocabulary=photos.vocabulary)
     trained = train(config, photos, start, folder, device, watcher=watcher)
     if trained is None:
         return None
@@ -61,6 +55,30 @@ def run(config: RunConfig, folder: Path, *, watcher: Watcher, command: str) -> C
         else torch.cuda.get_device_name(device)
     )
     return write_trained(folder, trained, config, photos, start, name=config.name, command=command, device=shown)
+
+
+def _photos(config: RunConfig, start: Start, places: list[Location], storages: Storages) -> PhotoSet:
+    """Read the photos, with the words and the sidecars that the run is to learn from."""
+    if config.attributes or config.sidecars:
+        described = read_manifests(places, storages, attributes=config.attributes, sidecars=config.sidecars)
+    else:
+        described = [Described(photo=photo) for photo in find_photos(places, storages)]
+    known = None if start.card is None else start.card.config.get("attributes")
+    if known is not None and list(known) != list(config.attributes):
+        remedy = f"name those that the model to start from knows, in its order: {', '.join(known) or 'none'}"
+        raise InvalidRequest(Problem(field="attributes", value=list(config.attributes), remedy=remedy))
+    try:
+        return load_photos(
+            described,
+            storages,
+            side=start.objective.side_px,
+            at_least=HELD_OUT_AT_LEAST * config.held_out_every,
+            vocabulary=known or vocabulary_of(described, config.attributes),
+            sidecars=config.sidecars,
+        )
+    except NoPhotos as error:
+        remedy = f"{error}: twice held_out_every, so that there are {HELD_OUT_AT_LEAST} to measure with"
+        raise InvalidRequest(Problem(field="photos", value=list(config.photos), remedy=remedy)) from None
 
 
 def _taught(config: RunConfig, storages: Storages, device: torch.device) -> tuple[References, VggFeatures] | None:

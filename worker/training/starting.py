@@ -15,6 +15,7 @@ from jobs.errors import InvalidRequest, Problem
 from jobs.trainings import Training
 from worker.checkpoints import Checkpoint, read_model
 from worker.networks.vgg import VggFeatures
+from worker.training.manifests import Vocabulary
 from worker.training.objectives import OBJECTIVES, TAUGHT, Objective
 from worker.training.references import References
 
@@ -26,6 +27,7 @@ class Start:
     objective: Objective
     checkpoint: Checkpoint | None  # of the model to go on from
     references: References | None = None  # the style pictures that it learns from
+    vocabulary: Vocabulary | None = None  # the attributes that it learns from, and their words
 
     @property
     def card(self) -> Card | None:
@@ -34,7 +36,8 @@ class Start:
     def sizes(self, training: Training) -> dict[str, Any]:
         """Return the sizes of the network, and the names of what it learns."""
         if self.card is None:
-            return {**self.objective.sizes, **training.network}
+            words = {name: list(words) for name, words in (self.vocabulary or {}).items()}
+            return {**self.objective.sizes, **training.network, **({"attributes": words} if words else {})}
         named = {name: value for name, value in self.objective.sizes.items() if not isinstance(value, int)}
         return {**self.card.config, **named}
 
