@@ -29,7 +29,7 @@ from worker.training.config import RunConfig
 from worker.training.curve import LINES, PICTURE
 from worker.training.loop import Watcher
 from worker.training.runs import open_storages, run
-from worker.training.state import CHECKPOINT, Progress
+from worker.training.state import CHECKPOINT, Progress, measured
 
 SAY_SECONDS = 0.5  # between two lines that say how far it is
 MEDIA_TYPES = {".json": "application/json", ".svg": "image/svg+xml", ".jsonl": "application/x-ndjson"}
@@ -98,10 +98,10 @@ class _Told:
 
     def report(self, progress: Progress, figures: dict[str, float]) -> None:
         self.seconds = progress.seconds
-        measured = {name: value for name, value in figures.items() if name not in ("loss", "rate")}
-        if measured or time.monotonic() - self._said_at > SAY_SECONDS:
+        found = measured(figures)
+        if found or time.monotonic() - self._said_at > SAY_SECONDS:
             self._said_at = time.monotonic()
-            _say(progress={"iteration": progress.iteration, "loss": progress.loss, **measured})
+            _say(progress={"iteration": progress.iteration, "loss": progress.loss, **found})
 
 
 def _fetch_last(storages: Storages, runs: Location, folder: Path) -> list[Location]:

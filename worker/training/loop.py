@@ -23,7 +23,7 @@ from jobs.errors import Conflict
 from jobs.trainings import Training
 from worker.training.augmenting import augmented
 from worker.training.curve import Curve
-from worker.training.objectives import Objective
+from worker.training.objectives import Contest, Objective
 from worker.training.photos import PhotoSet
 from worker.training.sheets import draw_sheet
 from worker.training.starting import Start, kept_weights
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 PROBE_SEED = 0  # every run of an objective is measured on the same draws
 GRADIENT_NORM = 1.0  # longer gradients are cut to this
+BETAS = (0.9, 0.999)  # AdamW's own
+WHOLE = ""  # the name of a network among its submodules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,8 @@ class _Run:
         network = start.network(training, generator).to(device)
         self._kept = kept_weights(network, training.sparsity)
         _zero_others(network, self._kept)
-        self._state = State(network, training.learning_rate, generator)
+        betas = self._objective.betas if isinstance(self._objective, Contest) else BETAS
+        self._state = State(network, training.learning_rate, generator, betas)
         self._identity = _identity(training, photos, start)
         resumed = self._state.load(folder, self._identity)
         log.info(
@@ -131,27 +134,48 @@ class _Run:
         rate = self._rate(self._done())
         for group in state.optimiser.param_groups:
             group["lr"] = rate
-        examples = self._examples().to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-            loss = self._objective.loss(state.network, examples)
-        state.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(state.network.parameters(), GRADIENT_NORM)
-        state.optimiser.step()
+        losses = self._learn(self._examples().to(self._device))
         _zero_others(state.network, self._kept)
         progress.iteration += 1
         iteration = progress.iteration
         _follow(state.average, state.network, min(training.ema, iteration / (iteration + 10)))
-        value = loss.item()
+        value = math.fsum(losses.values())
         if not math.isfinite(value):
             raise ArithmeticError(f"the loss became {value} in iteration {iteration}: try a lower learning_rate")
         progress.loss = value if progress.loss is None else 0.99 * progress.loss + 0.01 * value
-        figures = {"loss": value, "rate": rate}
+        of_parts = {f"loss_{part}": loss for part, loss in losses.items() if part != WHOLE}
+        figures = {"loss": value, **of_parts, "rate": rate}
         if iteration % training.measure_every == 0:
             figures |= self._note_best(self._objective.measure(state.average, self._probe))
         if iteration % training.sample_every == 0:
             self._sample(iteration)
         return figures
+
+    def _learn(self, examples: Any) -> dict[str, float]:
+        """Let each part of the network that has a loss take a step. Return the losses, of a part the last one."""
+        found, optimiser = {}, self._state.optimiser
+        for part, loss in self._losses(examples):
+            parameters = [each for each in self._state.network.get_submodule(part).parameters() if each.requires_grad]
+            optimiser.zero_grad()
+            loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]  # other parts stay without gradients,
+            nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+            optimiser.step()  # and so without a step
+            found[part] = loss.item()
+        return found
+
+    def _losses(self, examples: Any) -> Iterator[tuple[str, Tensor]]:
+        """Yield each loss, and the part of the network that is to lower it; of most objectives one, of all of it."""
+        objective, network = self._objective, self._state.network
+        losses = objective.losses(network, examples) if isinstance(objective, Contest) else None
+        while True:
+            with torch.autocast(
+                self._device.type, torch.bfloat16, enabled=self._training.precision == "bfloat16"
+            ):  # not around the step
+                step = (WHOLE, objective.loss(network, examples)) if losses is None else next(losses, None)
+            if step is not None:
+                yield step
+            if step is None or losses is None:
+                return
 
     def _examples(self) -> Any:
         training, generator = self._training, self._state.generator
@@ -231,9 +255,11 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 @torch.no_grad()
 def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the average's weights towards the network's."""
+    """Move the average's weights towards the network's; what is no weight, such as a count, is the network's."""
     for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
         slow.lerp_(fast, 1 - decay)
+    for kept, found in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(found)
 
 
 @torch.no_grad()

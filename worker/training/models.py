@@ -18,7 +18,7 @@ from worker.packing import packed
 from worker.training.loop import Trained
 from worker.training.photos import PhotoSet
 from worker.training.references import References
-from worker.training.starting import Start
+from worker.training.starting import Start, model_of
 from worker.training.state import replace_file
 
 
@@ -45,7 +45,7 @@ def write_trained(
     device: str,
 ) -> Card:
     """Write the model of a run that has ended. `command` and `device` are for the card."""
-    weights = trained.network.state_dict()
+    weights = model_of(trained.network, start.objective).state_dict()
     if training.sparsity is not None:
         weights = packed(weights, "sparse")
     card = {

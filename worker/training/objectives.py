@@ -5,8 +5,8 @@ The loop (`worker.training.loop`) knows nothing but this. A new objective is a f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,23 @@ class Objective(Protocol):
 
     def sample(self, network: Any, examples: Any) -> dict[str, Tensor]:
         """Return the columns of a sample sheet by title: pictures float [R, 3, h, w] in [0, 1], row beside row."""
+
+
+@runtime_checkable
+class Contest(Objective, Protocol):
+    """An objective of several parts of one network that learn in turn, each from a loss of its own: a GAN's players.
+
+    Its `loss` is never asked for.
+    """
+
+    betas: tuple[float, float]  # of AdamW, for all of them
+    keeps: str  # the part that becomes the model
+
+    def losses(self, network: Any, examples: Any) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name of a part, a submodule of the network, and a scalar that its parameters are to lower.
+
+        The part has taken its step when the next loss is asked for.
+        """
 
 
 # By name, those that jobs.trainings knows. The second table's learn from style pictures, with the teacher's help.

@@ -16,7 +16,7 @@ from jobs.trainings import Training
 from worker.checkpoints import Checkpoint, read_model
 from worker.networks.vgg import VggFeatures
 from worker.training.manifests import Vocabulary
-from worker.training.objectives import OBJECTIVES, TAUGHT, Objective
+from worker.training.objectives import OBJECTIVES, TAUGHT, Contest, Objective
 from worker.training.references import References
 
 
@@ -55,7 +55,7 @@ class Start:
             raise _refusal("network", training.network, f"give sizes that it has: {error}") from None
         if self.checkpoint is not None:
             try:
-                network.load_state_dict(self.checkpoint.weights)
+                model_of(network, self.objective).load_state_dict(self.checkpoint.weights)
             except RuntimeError:
                 remedy = "give as many style pictures as the model to start from has paintings"
                 raise _refusal("references", list(sizes.get("paintings", [])), remedy) from None
@@ -94,6 +94,11 @@ def model_folder(name: str) -> Path:
             return folder
     built_in = ", ".join(sorted(path.parent.name for path in BUILT_IN.glob("*/model.json")))
     raise _refusal("model", name, f"give a folder with a model.json, or one of {built_in}")
+
+
+def model_of(network: nn.Module, objective: Objective) -> nn.Module:
+    """Return what becomes the model: all of the network, or of several parts that learned from one another one."""
+    return network.get_submodule(objective.keeps) if isinstance(objective, Contest) else network
 
 
 def kept_weights(network: nn.Module, sparsity: float | None) -> dict[str, Tensor]:

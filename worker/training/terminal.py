@@ -6,7 +6,7 @@ import sys
 import time
 
 from jobs.trainings import Training
-from worker.training.state import Progress
+from worker.training.state import Progress, measured
 
 LINE_SECONDS = 0.2  # between two changes of the line that moves
 
@@ -22,14 +22,14 @@ class Terminal:
 
     def report(self, progress: Progress, figures: dict[str, float]) -> None:
         """Say how the run stands, if it is time to."""
-        measured = {name: value for name, value in figures.items() if name not in ("loss", "rate")}
-        if measured:
-            self._held_out = "  ".join(f"{name} {value:.4g}" for name, value in measured.items())
+        found = measured(figures)
+        if found:
+            self._held_out = "  ".join(f"{name} {value:.4g}" for name, value in found.items())
         now = time.monotonic()
-        if self._moving and (measured or progress.ended or now - self._shown_at > LINE_SECONDS):
+        if self._moving and (found or progress.ended or now - self._shown_at > LINE_SECONDS):
             self._shown_at = now
             sys.stderr.write(f"\r\x1b[K{self._line(progress)}" + ("\n" if progress.ended else ""))
-        elif not self._moving and (measured or progress.ended):
+        elif not self._moving and (found or progress.ended):
             sys.stderr.write(self._line(progress) + "\n")
         sys.stderr.flush()
 
