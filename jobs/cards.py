@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from jobs.errors import InvalidRequest, Problem
 from jobs.looks import Region
 
-Operation = Literal["restyle", "segment", "generate", "translate", "upscale", "inpaint"]
+Operation = Literal["restyle", "segment", "describe", "generate", "translate", "upscale", "inpaint"]
 
 SCALES = (2, 3, 4)
 

@@ -15,7 +15,15 @@ Size = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
 TAUGHT = ("any_painting", "painter")  # objectives that learn from style pictures, with the teacher's help
-WORDED: tuple[str, ...] = ()  # objectives that can learn what words mean: attributes of a manifest
+WORDED = (
+    "attribute_reader",
+    "diffusion",
+    "gan",
+    "growing_gan",
+    "style_gan",
+    "vae",
+    "wasserstein_gan",
+)  # objectives that can learn what words mean: attributes of a manifest
 PAIRED: tuple[str, ...] = ()  # objectives that learn from pictures that belong to a photo: sidecars of a manifest
 
 Column = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
@@ -26,10 +34,23 @@ class Training(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    objective: Literal["reference_grade", "brand_look", "painter", "any_painting"] = Field(
+    objective: Literal[
+        "reference_grade",
+        "brand_look",
+        "painter",
+        "any_painting",
+        "attribute_reader",
+        "diffusion",
+        "gan",
+        "growing_gan",
+        "style_gan",
+        "vae",
+        "vq_vae",
+        "wasserstein_gan",
+    ] = Field(
         "reference_grade",
         description="What is learned: to carry over the grade of any reference, the look that the photos have, to "
-        "paint in the manner of a few style pictures, or of any.",
+        "paint in the manner of a few style pictures, or of any; to read words off pictures; to make pictures.",
     )
     licence: str = Field(
         min_length=1, max_length=200, description="Licence of the photos, and of style pictures, for the card."
@@ -62,6 +83,9 @@ class Training(BaseModel):
     )
     sidecars: tuple[Column, ...] = Field(
         (), max_length=4, description="Columns of manifest.csv that name pictures beside the photos: masks, edges …"
+    )
+    weights: Literal["float32", "float16", "int8"] = Field(
+        "float32", description="How the model's file holds them: float16 takes half of the bytes, int8 about a quarter."
     )
     network: dict[str, Size] = Field({}, description="Sizes of the network; those of the objective where left out.")
 

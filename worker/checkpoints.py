@@ -20,8 +20,8 @@ from torch import Tensor
 from jobs.cards import Card, CardShelf
 from jobs.errors import CheckpointMismatch
 from worker.packing import unpacked
-from worker.pipelines import any_painting, painter, reference_grade
-from worker.pipelines.base import Pipeline
+from worker.pipelines import any_painting, diffusion, gan, painter, reference_grade, style_gan, vae
+from worker.pipelines.base import GeneratingPipeline, Pipeline
 from worker.pipelines.monge_kantorovich import MongeKantorovich
 from worker.pipelines.reinhard import Reinhard
 from worker.pipelines.unchanged import Unchanged
@@ -32,6 +32,16 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor], torch.dev
     "painter": painter.load,
     "reference_grade": reference_grade.load,
 }
+# Architectures that make pictures out of words.
+GENERATING: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor], torch.device], GeneratingPipeline]] = {
+    "diffusion": diffusion.load,
+    "gan": gan.load,
+    "growing_gan": gan.load_grown,
+    "style_gan": style_gan.load,
+    "vae": vae.load,
+}
+READING = "attribute_reader"  # the architecture of models that describe: `worker.pipelines.attribute_reader`
+STARTING = ("vq_vae",)  # architectures that nothing runs: others are trained from them
 # Architectures that are a formula.
 FORMULAS: dict[str, Callable[[torch.device], Pipeline]] = {
     "monge_kantorovich": MongeKantorovich,
@@ -103,7 +113,7 @@ def _read(card: Card, folder: Path) -> Checkpoint:
         return Checkpoint(card=card, weights={})
     _check_architecture(card)
     if card.operation == "segment":
-        raise CheckpointMismatch(f"{card.name} is there to segment, not to restyle")
+        raise CheckpointMismatch(f"{card.name} is there to segment: its file is no safetensors")
     return Checkpoint(card=card, weights=_read_weights(card, folder / card.weights_file))
 
 
@@ -120,6 +130,24 @@ def build(checkpoint: Checkpoint, device: torch.device) -> Pipeline:
     try:
         return NETWORKS[card.architecture](card.config, checkpoint.weights, device)
     except (RuntimeError, TypeError) as error:  # what a strict load, and a constructor, say of what does not fit
+        raise CheckpointMismatch(f"{card.name}: weights, config and architecture do not fit: {error}") from error
+
+
+def build_generating(checkpoint: Checkpoint, device: torch.device) -> GeneratingPipeline:
+    """Return the pipeline of a model that makes pictures, ready on the device.
+
+    Raises:
+        CheckpointMismatch: the model makes none, or the weights do not fit the card's config.
+
+    """
+    card = checkpoint.card
+    if card.architecture not in GENERATING:
+        raise CheckpointMismatch(
+            f"{card.name} makes no pictures: {card.architecture} is none of {', '.join(GENERATING)}"
+        )
+    try:
+        return GENERATING[card.architecture](card.config, checkpoint.weights, device)
+    except (RuntimeError, TypeError) as error:
         raise CheckpointMismatch(f"{card.name}: weights, config and architecture do not fit: {error}") from error
 
 
@@ -157,7 +185,7 @@ def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
 
 
 def _check_architecture(card: Card) -> None:
-    knows = {ONNX} if card.operation == "segment" else NETWORKS.keys() | FORMULAS.keys()
+    knows = {ONNX} if card.operation == "segment" else {*NETWORKS, *FORMULAS, *GENERATING, READING, *STARTING}
     if card.architecture not in knows:
         known = ", ".join(sorted(knows))
         raise CheckpointMismatch(f"{card.name} has the architecture {card.architecture}; this worker knows {known}")

@@ -48,6 +48,8 @@ def write_trained(
     weights = model_of(trained.network, start.objective).state_dict()
     if training.sparsity is not None:
         weights = packed(weights, "sparse")
+    elif training.weights != "float32":
+        weights = packed(weights, "half" if training.weights == "float16" else "int8")
     card = {
         **start.objective.card,
         "name": name,

@@ -13,10 +13,16 @@ from torch import Tensor, nn
 
 from worker.networks.vgg import VggFeatures
 from worker.training.any_painting import AnyPaintingObjective
+from worker.training.attribute_reader import AttributeReaderObjective
+from worker.training.diffusion import DiffusionObjective
+from worker.training.gan import GanObjective, WassersteinGanObjective
 from worker.training.grade import BrandLook, GradeObjective
 from worker.training.painter import PainterObjective
 from worker.training.photos import Photos
 from worker.training.references import References
+from worker.training.style_gan import GrowingGanObjective, StyleGanObjective
+from worker.training.vae import VaeObjective
+from worker.training.vq_vae import VqVaeObjective
 
 
 class Examples(Protocol):
@@ -68,8 +74,32 @@ class Contest(Objective, Protocol):
         """
 
 
+@runtime_checkable
+class Building(Objective, Protocol):
+    """An objective whose network can be built on that of a model of another architecture, which stays as it is."""
+
+    builds_on: str  # that architecture
+
+    def sizes_on(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the sizes of a network that is built on one with this config."""
+
+    def adopt(self, network: Any, weights: Mapping[str, Tensor]) -> None:
+        """Give a network the weights that it is built on. Raises RuntimeError if they do not fit."""
+
+
 # By name, those that jobs.trainings knows. The second table's learn from style pictures, with the teacher's help.
-OBJECTIVES: dict[str, Objective] = {"reference_grade": GradeObjective(), "brand_look": BrandLook()}
+OBJECTIVES: dict[str, Objective] = {
+    "attribute_reader": AttributeReaderObjective(),
+    "brand_look": BrandLook(),
+    "diffusion": DiffusionObjective(),
+    "gan": GanObjective(),
+    "growing_gan": GrowingGanObjective(),
+    "reference_grade": GradeObjective(),
+    "style_gan": StyleGanObjective(),
+    "vae": VaeObjective(),
+    "vq_vae": VqVaeObjective(),
+    "wasserstein_gan": WassersteinGanObjective(),
+}
 TAUGHT: dict[str, Callable[[References, VggFeatures], Objective]] = {
     "any_painting": AnyPaintingObjective,
     "painter": PainterObjective,

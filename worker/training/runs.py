@@ -63,7 +63,7 @@ def _photos(config: RunConfig, start: Start, places: list[Location], storages: S
         described = read_manifests(places, storages, attributes=config.attributes, sidecars=config.sidecars)
     else:
         described = [Described(photo=photo) for photo in find_photos(places, storages)]
-    known = None if start.card is None else start.card.config.get("attributes")
+    known = start.known
     if known is not None and list(known) != list(config.attributes):
         remedy = f"name those that the model to start from knows, in its order: {', '.join(known) or 'none'}"
         raise InvalidRequest(Problem(field="attributes", value=list(config.attributes), remedy=remedy))
@@ -73,7 +73,7 @@ def _photos(config: RunConfig, start: Start, places: list[Location], storages: S
             storages,
             side=start.objective.side_px,
             at_least=HELD_OUT_AT_LEAST * config.held_out_every,
-            vocabulary=known or vocabulary_of(described, config.attributes),
+            vocabulary=vocabulary_of(described, config.attributes) if known is None else known,
             sidecars=config.sidecars,
         )
     except NoPhotos as error:

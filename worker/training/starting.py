@@ -16,7 +16,7 @@ from jobs.trainings import Training
 from worker.checkpoints import Checkpoint, read_model
 from worker.networks.vgg import VggFeatures
 from worker.training.manifests import Vocabulary
-from worker.training.objectives import OBJECTIVES, TAUGHT, Contest, Objective
+from worker.training.objectives import OBJECTIVES, TAUGHT, Building, Contest, Objective
 from worker.training.references import References
 
 
@@ -35,11 +35,27 @@ class Start:
 
     def sizes(self, training: Training) -> dict[str, Any]:
         """Return the sizes of the network, and the names of what it learns."""
+        words = {name: list(words) for name, words in (self.vocabulary or {}).items()}
+        known = {"attributes": words} if words else {}
         if self.card is None:
-            words = {name: list(words) for name, words in (self.vocabulary or {}).items()}
-            return {**self.objective.sizes, **training.network, **({"attributes": words} if words else {})}
+            return {**self.objective.sizes, **training.network, **known}
+        if self._builds:
+            return {**self._builds.sizes_on(self.card.config), **known}
         named = {name: value for name, value in self.objective.sizes.items() if not isinstance(value, int)}
         return {**self.card.config, **named}
+
+    @property
+    def known(self) -> Vocabulary | None:
+        """The attributes and words of the model that is gone on with; None where a network begins to learn some."""
+        return None if self.card is None or self._builds else self.card.config.get("attributes", {})
+
+    @property
+    def _builds(self) -> Building | None:
+        """The objective, where the network is to be built on that of the model to start from."""
+        objective, card = self.objective, self.card
+        if card is None or card.architecture == objective.architecture:
+            return None
+        return objective if isinstance(objective, Building) else None
 
     def network(self, training: Training, generator: torch.Generator) -> nn.Module:
         """Return the network, with what is frozen frozen.
@@ -55,7 +71,10 @@ class Start:
             raise _refusal("network", training.network, f"give sizes that it has: {error}") from None
         if self.checkpoint is not None:
             try:
-                model_of(network, self.objective).load_state_dict(self.checkpoint.weights)
+                if self._builds:
+                    self._builds.adopt(network, self.checkpoint.weights)
+                else:
+                    model_of(network, self.objective).load_state_dict(self.checkpoint.weights)
             except RuntimeError:
                 remedy = "give as many style pictures as the model to start from has paintings"
                 raise _refusal("references", list(sizes.get("paintings", [])), remedy) from None
@@ -76,8 +95,9 @@ def find_start(training: Training, taught: tuple[References, VggFeatures] | None
     if training.start_from is None:
         return Start(objective=objective, checkpoint=None, references=references)
     checkpoint = read_model(model_folder(training.start_from))
-    if checkpoint.card.architecture != objective.architecture:
-        remedy = f"choose a model of the architecture {objective.architecture}; this is {checkpoint.card.architecture}"
+    fitting = [objective.architecture, *([objective.builds_on] if isinstance(objective, Building) else [])]
+    if checkpoint.card.architecture not in fitting:
+        remedy = f"choose a model of the architecture {' or '.join(fitting)}; this is {checkpoint.card.architecture}"
         raise _refusal("start_from", training.start_from, remedy)
     return Start(objective=objective, checkpoint=checkpoint, references=references)
 
@@ -123,7 +143,8 @@ def _freeze(network: nn.Module, prefixes: Sequence[str]) -> None:
             parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
             raise _refusal("freeze", prefix, f"give what names of parameters start with: {parts}")
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not name.startswith(tuple(prefixes)) if prefixes else True)
+        if prefixes and name.startswith(tuple(prefixes)):
+            parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise _refusal("freeze", list(prefixes), "leave something to train")
 
