@@ -113,7 +113,7 @@ def _read(card: Card, folder: Path) -> Checkpoint:
         return Checkpoint(card=card, weights={})
     _check_architecture(card)
     if card.operation == "segment":
-        raise CheckpointMismatch(f"{card.name} is there to segment: its file is no safetensors")
+        raise CheckpointMismatch(f"{card.name} is there to segment, not to restyle or to make pictures")
     return Checkpoint(card=card, weights=_read_weights(card, folder / card.weights_file))
 
 
@@ -127,6 +127,8 @@ def build(checkpoint: Checkpoint, device: torch.device) -> Pipeline:
     card = checkpoint.card
     if card.architecture in FORMULAS:
         return FORMULAS[card.architecture](device)
+    if card.architecture not in NETWORKS:
+        raise CheckpointMismatch(f"{card.name} is there to {card.operation}, not to restyle")
     try:
         return NETWORKS[card.architecture](card.config, checkpoint.weights, device)
     except (RuntimeError, TypeError) as error:  # what a strict load, and a constructor, say of what does not fit

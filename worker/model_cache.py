@@ -166,6 +166,8 @@ class ModelCache:
         weights to be read or kernels to be chosen. One that cannot be loaded is left to the jobs that ask for it.
         """
         for name, card in self._shelf.cards.items():
+            if card.operation not in ("restyle", "segment"):
+                continue
             try:
                 size_bytes, make = self._read(name)
                 if size_bytes + self._loaded_bytes() > self._memory_bytes:

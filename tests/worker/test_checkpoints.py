@@ -13,8 +13,8 @@ from safetensors.torch import load, save
 
 from jobs.cards import BUILT_IN, CardShelf
 from jobs.errors import CheckpointMismatch, InvalidRequest
-from worker.checkpoints import load_pipeline
-from worker.pipelines.base import TablePipeline
+from worker.checkpoints import build, build_generating, load_pipeline, read_model
+from worker.pipelines.base import TablePipeline, Wish
 
 CPU = torch.device("cpu")
 
@@ -41,13 +41,31 @@ def weights(shelf: CardShelf) -> Path:
     return shelf.folder / "reference-grade" / "weights.safetensors"
 
 
-@pytest.mark.parametrize("name", sorted(CardShelf().cards))
+RESTYLING = ["monge-kantorovich", "painter", "reference-grade", "reinhard", "unchanged"]
+MAKING = ["studio-vae"]
+
+
+@pytest.mark.parametrize("name", RESTYLING)
 def test_every_built_in_model_loads_and_is_what_its_card_says(name: str) -> None:
     assert isinstance(load_pipeline(CardShelf(), name, CPU), TablePipeline) == CardShelf().get(name).tables
 
 
-def test_the_shelf_holds_the_five_models() -> None:
-    assert sorted(CardShelf().cards) == ["monge-kantorovich", "painter", "reference-grade", "reinhard", "unchanged"]
+@pytest.mark.parametrize("name", MAKING)
+def test_every_built_in_model_that_makes_pictures_makes_one_of_its_words(name: str) -> None:
+    model = read_model(BUILT_IN / name)
+    pipeline = build_generating(model, CPU)
+    assert {key: list(words) for key, words in pipeline.attributes.items()} == model.card.config["attributes"]
+    wishes = [Wish(attributes={"kind": "mug", "colour": "teal"}, seed=seed) for seed in (1, 2)]
+    made = pipeline.generate(wishes, model.card.complete({}))
+    assert made.shape == (2, 3, pipeline.side_px, pipeline.side_px)
+    assert float(made.float().std()) > 10  # it is no grey square
+    with pytest.raises(CheckpointMismatch, match="not to restyle"):
+        build(model, CPU)
+
+
+def test_the_shelf_holds_the_models_that_are_named_here_and_their_files_are_small() -> None:
+    assert sorted(CardShelf().cards) == sorted([*RESTYLING, *MAKING, "studio-reader"])
+    assert all((BUILT_IN / name / "weights.safetensors").stat().st_size < 2.5e6 for name in [*MAKING, "studio-reader"])
 
 
 def test_weights_that_are_not_the_cards_are_refused_with_both_digests(shelf: CardShelf) -> None:

@@ -1,0 +1,94 @@
+"""The benchmark of what makes pictures, on tiny models that know nothing."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import generate, generate_from_words
+from benchmarks.generate import main
+from benchmarks.generate_from_words import Amounts, draw_products, measure, recovered
+from jobs.cards import CardShelf
+from studio import VOCABULARY
+from worker.networks.attribute_reader import AttributeReader as Reader
+from worker.networks.vae import Vae
+from worker.pipelines.attribute_reader import AttributeReader
+from worker.training import attribute_reader, vae
+from worker.training.models import write_model
+
+SIDE_PX = 16
+NAMES = ("kind", "background")
+ATTRIBUTES = {name: sorted(VOCABULARY[name]) for name in NAMES}
+PAGE = Path(__file__).parents[2] / "docs" / "gallery" / "generate"
+MOST_BYTES = 300_000
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
+    folder = tmp_path_factory.mktemp("shelf")
+    torch.manual_seed(0)
+    sizes = {
+        "reader": {"side_px": SIDE_PX, "width": 8, "features": 8, "attributes": ATTRIBUTES},
+        "vae": {"side_px": SIDE_PX, "width": 8, "latent": 4, "code": 8, "attributes": ATTRIBUTES},
+    }
+    for name, network, objective in (
+        ("reader", Reader(**sizes["reader"]), attribute_reader.AttributeReaderObjective),
+        ("vae", Vae(**sizes["vae"]), vae.VaeObjective),
+    ):
+        card = {**objective.card, "name": name, "version": "1", "architecture": objective.architecture}
+        write_model(folder / name, network.state_dict(), {**card, "licence": "MIT", "config": sizes[name]})
+    return CardShelf(folder)
+
+
+def test_every_model_that_makes_pictures_is_measured_and_shown(
+    shelf: CardShelf, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "CardShelf", lambda: shelf)
+    monkeypatch.setattr(generate_from_words, "QUICK", Amounts(real=15, made=9, known=15))
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "of-a-model-that-is-gone.webp").touch()
+    assert main(["--quick", "--gallery", str(tmp_path / "page")]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 0 <= figures["vae_accuracy"] <= 1
+    assert figures["vae_accuracy"] == figures["best_attribute_accuracy"]
+    assert {"vae_accuracy_kind", "vae_precision", "vae_recall", "vae_copies", "reader_accuracy"} <= figures.keys()
+    assert figures["vae_pictures_per_second"] > 0
+    assert figures["vae_painted_psnr_db"] > 0
+    check_page(tmp_path / "page")
+
+
+def check_page(folder: Path) -> None:
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    examples = json.loads((folder / "figures.json").read_text(encoding="utf-8"))["examples"]
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+\.webp)\)", page)
+    assert sorted(shown) == sorted(path.name for path in folder.glob("*.webp")) == sorted(examples)
+    assert shown
+
+
+def test_words_are_recovered_from_real_pictures_by_a_reader_that_knows_them() -> None:
+    products = draw_products(12, seed=5, side=SIDE_PX)
+    network = Reader(side_px=SIDE_PX, width=8, features=8, attributes=ATTRIBUTES)
+    reader = AttributeReader(network, torch.device("cpu"))
+
+    class Knowing(AttributeReader):
+        def read(self, pictures: torch.Tensor) -> dict[str, list[str]]:
+            return {name: [words[name] for words in products.words] for name in NAMES}
+
+    assert recovered(products, Knowing(network, torch.device("cpu"))) == {"": 1.0, "_kind": 1.0, "_background": 1.0}
+    assert recovered(products, reader)["_kind"] < 0.5
+
+
+def test_a_shelf_without_models_that_make_pictures_is_measured_too(shelf: CardShelf, tmp_path: Path) -> None:
+    (tmp_path / "reader").symlink_to(shelf.folder / "reader")
+    measured = measure(CardShelf(tmp_path), Amounts(real=6, made=6, known=0))
+    assert measured.figures["best_attribute_accuracy"] == 0.0
+    assert measured.series == {}
+
+
+def test_the_page_that_is_published_holds_together_and_is_small() -> None:
+    check_page(PAGE)
+    assert sum(path.stat().st_size for path in PAGE.iterdir()) < MOST_BYTES
+    for link in re.findall(r"\]\((?!http)([^)#]+)", (PAGE / "README.md").read_text(encoding="utf-8")):
+        assert (PAGE / link).exists(), link
