@@ -1,0 +1,64 @@
+"""`super_resolution`: enlarges pictures by a network (`worker.networks.super_resolution`), tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.networks.super_resolution import SuperResolutionNetwork
+from worker.pipelines.base import Batch, Parameters
+from worker.pipelines.by_table import check
+from worker.pipelines.tiles import tiles
+
+TILE_PX = 192  # of the small picture; chosen: 30 MB of features, and a fifth of the work is for surroundings
+
+
+class SuperResolution:
+    """The pipeline; see `worker.pipelines.base.Pipeline`, but for the size of what comes out."""
+
+    def __init__(self, network: SuperResolutionNetwork, device: torch.device) -> None:
+        self._network = network.to(device).eval()
+        self._device = device
+        self.scale = network.scale  # times as wide and as high
+
+    def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> None:
+        """Return None: it needs no style."""
+
+    @torch.inference_mode()
+    def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Enlarge the pictures: uint8 [N, 3, scale H, scale W], sizes alike. The padding is black.
+
+        Raises:
+            ValueError: the batch is not what its contract says.
+
+        """
+        check(batch)
+        count, channels, height, width = batch.images.shape
+        result = batch.images.new_zeros(count, channels, self.scale * height, self.scale * width)
+        for number, (own_height, own_width) in enumerate(batch.sizes):
+            picture = batch.images[number, :, :own_height, :own_width]
+            for tile in tiles(own_height, own_width, side=TILE_PX, around=self._network.reach_px):
+                seen = tile.cut(picture).to(self._device) / 255
+                found = self._network(seen[None])[0]
+                pixels = (tile.middle(found, self.scale) * 255).round().clamp(0, 255).to(torch.uint8)
+                result[number][(slice(None), *tile.place(self.scale))] = pixels
+        return result
+
+    def run_tiled(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Enlarge one picture that stays in memory, as its result does: only tiles go to the device."""
+        return self.run(batch, style, parameters)
+
+
+def load(config: Mapping[str, Any], weights: Mapping[str, Tensor], device: torch.device) -> SuperResolution:
+    """Build the pipeline from a card's config and its weights.
+
+    Raises:
+        RuntimeError: the weights do not fit the network.
+
+    """
+    network = SuperResolutionNetwork(**config)
+    network.load_state_dict(weights, strict=True)
+    return SuperResolution(network, device)
