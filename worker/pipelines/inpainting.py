@@ -1,0 +1,118 @@
+"""`inpainting`: fills what masks mark, from the surroundings (`worker.networks.inpainting`).
+
+A pyramid of the picture is filled from its smallest size up, tile by tile; tiles without a hole cost nothing. So a hole
+may be as large as it likes, and a picture, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.networks.inpainting import REACH_PX, InpaintingNetwork, halved, mean_colour
+from worker.pipelines.base import Batch, Parameters
+from worker.pipelines.by_table import check
+from worker.pipelines.resizing import strips
+from worker.pipelines.tiles import Tile, tiles
+
+TILE_PX = 128  # of the middle; a multiple of the network's STEP, so that its grid lies alike in each
+SMALLEST_PX = 48  # longer side of the smallest size; chosen: the network sees as far
+
+
+class Inpainting:
+    """The pipeline; see `worker.pipelines.base.Pipeline`."""
+
+    def __init__(self, network: InpaintingNetwork, device: torch.device) -> None:
+        self._network = network.to(device).eval()
+        self._device = device
+
+    def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> None:
+        """Return None: it needs no style."""
+
+    @torch.inference_mode()
+    def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Fill the pictures where their masks are above 0. Every other pixel comes back as it is.
+
+        Raises:
+            ValueError: the batch is not what its contract says, or has no masks.
+
+        """
+        check(batch)
+        if batch.masks is None:
+            raise ValueError("there are no masks: they say what is to be filled")
+        result = batch.images.clone(memory_format=torch.contiguous_format)
+        for number, (height, width) in enumerate(batch.sizes):
+            hole = batch.masks[number, :, :height, :width] > 0
+            if bool(hole.any()):
+                self._fill(batch.images[number, :, :height, :width], hole, result[number])
+        return result
+
+    def run_tiled(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
+        """Fill one picture that stays in memory: only tiles, and smaller copies, go to the device."""
+        return self.run(batch, style, parameters)
+
+    def _fill(self, picture: Tensor, hole: Tensor, result: Tensor) -> None:
+        """Fill the hole of one picture, uint8 [3, h, w], in the result."""
+        levels = [_halved_in_strips(picture, hole, self._device)]
+        while max(levels[-1][0].shape[2:]) > SMALLEST_PX:
+            levels.append(halved(*levels[-1]))
+        guess = mean_colour(*levels[-1])[0]
+        for values, known in reversed(levels):
+            filled = values[0].clone()
+            for tile, found in self._tiles(values[0], known[0] == 0, guess):
+                filled[(slice(None), *tile.place())] = found
+            guess = filled
+        for tile, found in self._tiles(picture, hole, guess):
+            place = (slice(None), *tile.place())
+            pixels = (found * 255).round().clamp(0, 255).to(torch.uint8).to(result.device)
+            result[place] = torch.where(hole[place], pixels, picture[place])
+
+    def _tiles(self, picture: Tensor, hole: Tensor, guess: Tensor) -> Iterator[tuple[Tile, Tensor]]:
+        """Yield those with a hole, and what is in them afterwards, float [3, h, w] in about [0, 1].
+
+        picture: [3, h, w], uint8 or float in [0, 1]. guess: of half the size, or of one pixel.
+        """
+        for tile in tiles(*picture.shape[1:], side=TILE_PX, around=REACH_PX):
+            if not bool(hole[(slice(None), *tile.place())].any()):
+                continue
+            seen, missing = tile.cut(picture).to(self._device), tile.cut(hole).to(self._device)
+            seen = seen / 255 if seen.dtype == torch.uint8 else seen
+            filled = torch.where(missing, _enlarged(guess, tile, *picture.shape[1:]), seen)
+            yield tile, tile.middle(self._network(filled[None], missing[None].float())[0])
+
+
+def _halved_in_strips(picture: Tensor, hole: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return half of the size, as `halved` does: float [1, 3, h, w] in [0, 1] and [1, 1, h, w]."""
+    parts = [
+        halved(picture[None, :, top:end].to(device) / 255, (~hole[None, :, top:end]).to(device).float())
+        for top, end in strips(*picture.shape[1:], step=2)
+    ]
+    return torch.cat([values for values, _ in parts], dim=2), torch.cat([known for _, known in parts], dim=2)
+
+
+def _enlarged(small: Tensor, tile: Tile, height: int, width: int) -> Tensor:
+    """Return what a tile shows of a picture of half the size, enlarged bilinearly, as the network was trained.
+
+    Written out, so that no tile rounds otherwise than another.
+    """
+    for axis, at in ((1, tile.rows(height, small.device)), (2, tile.columns(width, small.device))):
+        last = small.shape[axis] - 1
+        near = (at // 2).clamp(max=last)
+        far = (near + at % 2 * 2 - 1).clamp(0, last)
+        small = 0.75 * small.index_select(axis, near) + 0.25 * small.index_select(axis, far)
+    return small
+
+
+def load(config: Mapping[str, Any], weights: Mapping[str, Tensor], device: torch.device) -> Inpainting:
+    """Build the pipeline from a card's config and its weights.
+
+    Raises:
+        RuntimeError: the weights do not fit the network.
+
+    """
+    network = InpaintingNetwork(**config)
+    network.load_state_dict(weights, strict=True)
+    return Inpainting(network, device)
