@@ -15,7 +15,10 @@ Size = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
 TAUGHT = ("any_painting", "painter")  # objectives that learn from style pictures, with the teacher's help
+SEEN = ("super_resolution_sharp",)  # objectives that learn with the teacher's help, and no style pictures
+KINDS = ("cycle_gan",)  # objectives that learn from two kinds of photos: the first two words of one attribute
 WORDED = (
+    *KINDS,
     "attribute_reader",
     "diffusion",
     "gan",
@@ -24,7 +27,7 @@ WORDED = (
     "vae",
     "wasserstein_gan",
 )  # objectives that can learn what words mean: attributes of a manifest
-PAIRED: tuple[str, ...] = ()  # objectives that learn from pictures that belong to a photo: sidecars of a manifest
+PAIRED = ("pix2pix",)  # objectives that learn from pictures that belong to a photo: sidecars of a manifest
 
 Column = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 
@@ -40,17 +43,24 @@ class Training(BaseModel):
         "painter",
         "any_painting",
         "attribute_reader",
+        "cycle_gan",
         "diffusion",
         "gan",
         "growing_gan",
+        "inpainting",
+        "reference_grade",
+        "reference_grade",
         "style_gan",
+        "super_resolution",
+        "super_resolution_sharp",
         "vae",
         "vq_vae",
         "wasserstein_gan",
     ] = Field(
         "reference_grade",
         description="What is learned: to carry over the grade of any reference, the look that the photos have, to "
-        "paint in the manner of a few style pictures, or of any; to read words off pictures; to make pictures.",
+        "paint in the manner of a few style pictures, or of any; to read words off pictures; to make pictures; to turn "
+        "drawings or one kind of picture into another, to fill what is missing, to enlarge.",
     )
     licence: str = Field(
         min_length=1, max_length=200, description="Licence of the photos, and of style pictures, for the card."
@@ -102,6 +112,10 @@ class Training(BaseModel):
                 raise ValueError(f"give {field} to the objectives {', '.join(able) or '(none)'}, and to no other")
             if len(set(columns)) < len(columns):
                 raise ValueError(f"name each of the {field} once")
+        if self.objective in PAIRED and not self.sidecars:
+            raise ValueError("name sidecars: the first is what pictures are to be made from, edges or masks or depth")
+        if self.objective in KINDS and len(self.attributes) != 1:
+            raise ValueError("name one of the attributes, whose first two words are the kinds to turn into one another")
         if self.sidecars and self.augment:
             raise ValueError("leave augment out: it would move photos, and not their sidecars")
         return self

@@ -20,7 +20,19 @@ from torch import Tensor
 from jobs.cards import Card, CardShelf
 from jobs.errors import CheckpointMismatch
 from worker.packing import unpacked
-from worker.pipelines import any_painting, diffusion, gan, painter, reference_grade, style_gan, vae
+from worker.pipelines import (
+    any_painting,
+    cycle_gan,
+    diffusion,
+    gan,
+    inpainting,
+    painter,
+    pix2pix,
+    reference_grade,
+    style_gan,
+    super_resolution,
+    vae,
+)
 from worker.pipelines.base import GeneratingPipeline, Pipeline
 from worker.pipelines.monge_kantorovich import MongeKantorovich
 from worker.pipelines.reinhard import Reinhard
@@ -29,8 +41,12 @@ from worker.pipelines.unchanged import Unchanged
 # Architectures that learn: built from a card's config and the weights.
 NETWORKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor], torch.device], Pipeline]] = {
     "any_painting": any_painting.load,
+    "cycle_gan": cycle_gan.load,
+    "inpainting": inpainting.load,
     "painter": painter.load,
+    "pix2pix": pix2pix.load,
     "reference_grade": reference_grade.load,
+    "super_resolution": super_resolution.load,
 }
 # Architectures that make pictures out of words.
 GENERATING: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor], torch.device], GeneratingPipeline]] = {

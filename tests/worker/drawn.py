@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 
 
-def draw_photos(folder: Path, count: int, *, side: int = 48) -> list[Path]:
+def draw_photos(folder: Path, count: int, *, side: int = 48, noise: float = 4) -> list[Path]:
     """Write `count` small pictures of coloured things on coloured grounds, as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(f"{folder.name} {count}")
@@ -20,8 +20,8 @@ def draw_photos(folder: Path, count: int, *, side: int = 48) -> list[Path]:
         for _ in range(4):
             x, y = chance.randrange(side), chance.randrange(side)
             draw.ellipse((x, y, x + chance.randrange(8, side), y + chance.randrange(8, side)), fill=_colour(chance))
-        noise = np.random.default_rng(number).normal(0, 4, (side + 8, side, 3))
-        pixels = np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
+        grain = np.random.default_rng(number).normal(0, noise, (side + 8, side, 3))
+        pixels = np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
         paths.append(folder / f"{number:03}.png")
         Image.fromarray(pixels).save(paths[-1])
     return paths

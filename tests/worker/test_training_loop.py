@@ -29,7 +29,7 @@ from worker.training.__main__ import main
 from worker.training.config import RunConfig, parse_config, read_config
 from worker.training.grade import GradeObjective
 from worker.training.loop import Watcher
-from worker.training.objectives import OBJECTIVES, TAUGHT
+from worker.training.objectives import OBJECTIVES, SEEN, TAUGHT
 from worker.training.runs import run
 
 ROOT = Path(__file__).parents[2]
@@ -336,7 +336,8 @@ def test_the_command_says_what_is_wrong_in_words(tmp_path: Path, capsys: pytest.
 
 def test_every_objective_that_can_be_asked_for_is_there() -> None:
     asked = get_args(Training.model_fields["objective"].annotation)
-    assert {*OBJECTIVES, *TAUGHT} == set(asked)
+    assert {*OBJECTIVES, *SEEN, *TAUGHT} == set(asked)
+    assert set(SEEN) == set(trainings.SEEN)
     assert set(TAUGHT) == set(trainings.TAUGHT)
 
 

@@ -14,13 +14,18 @@ from torch import Tensor, nn
 from worker.networks.vgg import VggFeatures
 from worker.training.any_painting import AnyPaintingObjective
 from worker.training.attribute_reader import AttributeReaderObjective
+from worker.training.cycle_gan import CycleGanObjective
 from worker.training.diffusion import DiffusionObjective
 from worker.training.gan import GanObjective, WassersteinGanObjective
 from worker.training.grade import BrandLook, GradeObjective
+from worker.training.inpainting import InpaintingObjective
 from worker.training.painter import PainterObjective
 from worker.training.photos import Photos
+from worker.training.pix2pix import Pix2PixObjective
 from worker.training.references import References
+from worker.training.sharp_resolution import SharpResolutionObjective
 from worker.training.style_gan import GrowingGanObjective, StyleGanObjective
+from worker.training.super_resolution import SuperResolutionObjective
 from worker.training.vae import VaeObjective
 from worker.training.vq_vae import VqVaeObjective
 
@@ -87,19 +92,25 @@ class Building(Objective, Protocol):
         """Give a network the weights that it is built on. Raises RuntimeError if they do not fit."""
 
 
-# By name, those that jobs.trainings knows. The second table's learn from style pictures, with the teacher's help.
+# By name, those that jobs.trainings knows. The second table's learn with the teacher's help, the third's from style
+# pictures as well.
 OBJECTIVES: dict[str, Objective] = {
     "attribute_reader": AttributeReaderObjective(),
     "brand_look": BrandLook(),
+    "cycle_gan": CycleGanObjective(),
     "diffusion": DiffusionObjective(),
     "gan": GanObjective(),
     "growing_gan": GrowingGanObjective(),
+    "inpainting": InpaintingObjective(),
+    "pix2pix": Pix2PixObjective(),
     "reference_grade": GradeObjective(),
     "style_gan": StyleGanObjective(),
+    "super_resolution": SuperResolutionObjective(),
     "vae": VaeObjective(),
     "vq_vae": VqVaeObjective(),
     "wasserstein_gan": WassersteinGanObjective(),
 }
+SEEN: dict[str, Callable[[VggFeatures], Objective]] = {"super_resolution_sharp": SharpResolutionObjective}
 TAUGHT: dict[str, Callable[[References, VggFeatures], Objective]] = {
     "any_painting": AnyPaintingObjective,
     "painter": PainterObjective,

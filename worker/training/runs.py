@@ -14,13 +14,12 @@ from jobs.locations import Location
 from jobs.settings import Settings
 from jobs.storage import Storages
 from worker.device import resolve
-from worker.networks.vgg import VggFeatures
 from worker.teacher import load_teacher
 from worker.training.config import RunConfig
 from worker.training.loop import Watcher, train
 from worker.training.manifests import Described, read_manifests, vocabulary_of
 from worker.training.models import write_trained
-from worker.training.objectives import TAUGHT
+from worker.training.objectives import SEEN, TAUGHT
 from worker.training.photos import NoPhotos, PhotoSet, find_photos, load_photos
 from worker.training.references import References, load_references
 from worker.training.starting import Start, find_start
@@ -43,7 +42,8 @@ def run(config: RunConfig, folder: Path, *, watcher: Watcher, command: str) -> C
     torch.set_num_threads(config.threads)
     places = [Location.parse(place, field="photos") for place in config.photos]
     with closing(open_storages()) as storages:
-        start = find_start(config, _taught(config, storages, device))
+        teacher = load_teacher(device) if config.objective in {*TAUGHT, *SEEN} else None
+        start = find_start(config, _references(config, storages), teacher)
         photos = _photos(config, start, places, storages)
     start = replace(start, vocabulary=photos.vocabulary)
     trained = train(config, photos, start, folder, device, watcher=watcher)
@@ -81,12 +81,11 @@ def _photos(config: RunConfig, start: Start, places: list[Location], storages: S
         raise InvalidRequest(Problem(field="photos", value=list(config.photos), remedy=remedy)) from None
 
 
-def _taught(config: RunConfig, storages: Storages, device: torch.device) -> tuple[References, VggFeatures] | None:
-    """Return the style pictures and the teacher, where the objective learns from them."""
+def _references(config: RunConfig, storages: Storages) -> References | None:
+    """Return the style pictures, where the objective learns from them."""
     if config.objective not in TAUGHT:
         return None
-    places = [Location.parse(place, field="references") for place in config.references]
-    return load_references(places, storages), load_teacher(device)
+    return load_references([Location.parse(place, field="references") for place in config.references], storages)
 
 
 def open_storages() -> Storages:

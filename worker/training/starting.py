@@ -16,7 +16,7 @@ from jobs.trainings import Training
 from worker.checkpoints import Checkpoint, read_model
 from worker.networks.vgg import VggFeatures
 from worker.training.manifests import Vocabulary
-from worker.training.objectives import OBJECTIVES, TAUGHT, Building, Contest, Objective
+from worker.training.objectives import OBJECTIVES, SEEN, TAUGHT, Building, Contest, Objective
 from worker.training.references import References
 
 
@@ -82,16 +82,15 @@ class Start:
         return network
 
 
-def find_start(training: Training, taught: tuple[References, VggFeatures] | None = None) -> Start:
-    """Return what a run begins with. `taught`: the style pictures and the teacher, where the objective needs them.
+def find_start(training: Training, references: References | None = None, teacher: VggFeatures | None = None) -> Start:
+    """Return what a run begins with. `references` and `teacher`: where the objective needs them.
 
     Raises:
         InvalidRequest: there is no such objective or model, or they do not fit.
         CheckpointMismatch: the model's weights are not those of its card.
 
     """
-    references = None if taught is None else taught[0]
-    objective = OBJECTIVES[training.objective] if taught is None else TAUGHT[training.objective](*taught)
+    objective = _objective(training.objective, references, teacher)
     if training.start_from is None:
         return Start(objective=objective, checkpoint=None, references=references)
     checkpoint = read_model(model_folder(training.start_from))
@@ -100,6 +99,12 @@ def find_start(training: Training, taught: tuple[References, VggFeatures] | None
         remedy = f"choose a model of the architecture {' or '.join(fitting)}; this is {checkpoint.card.architecture}"
         raise _refusal("start_from", training.start_from, remedy)
     return Start(objective=objective, checkpoint=checkpoint, references=references)
+
+
+def _objective(name: str, references: References | None, teacher: VggFeatures | None) -> Objective:
+    if teacher is None:
+        return OBJECTIVES[name]
+    return SEEN[name](teacher) if references is None else TAUGHT[name](references, teacher)
 
 
 def model_folder(name: str) -> Path:

@@ -1,0 +1,143 @@
+"""Drawings that become pictures: what is learned, and what the pipeline makes of drawings of any size."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from jobs.errors import InvalidRequest
+from worker.checkpoints import build, read_model
+from worker.networks.pix2pix import Discriminators, TranslationNetwork
+from worker.pipelines.base import Batch
+from worker.pipelines.pix2pix import Pix2Pix
+from worker.training.config import RunConfig, parse_config
+from worker.training.loop import Watcher
+from worker.training.pix2pix import Pix2PixObjective
+from worker.training.runs import run
+
+CPU = torch.device("cpu")
+SIDE_PX = 32
+SIZES = {"width": 8, "depth": 3, "discriminators": 1, "discriminator_width": 8}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(Pix2PixObjective, "side_px", SIDE_PX)
+    monkeypatch.setattr(Pix2PixObjective, "probe_examples", 12)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Round things that are red and square ones that are blue, on white, with their masks and outlines."""
+    folder = tmp_path_factory.mktemp("drawing") / "set"
+    for layer in ("pictures", "masks", "edges"):
+        (folder / layer).mkdir(parents=True)
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["pictures", "masks", "edges"])
+        for number in range(24):
+            names = [f"{layer}/{number:03}.png" for layer in ("pictures", "masks", "edges")]
+            x, y, side = 4 + number % 5, 3 + number % 4, 12 + number % 7
+            box, round_ = (x, y, x + side, y + side), number % 2 == 0
+            for name, mode, ground, how in (
+                (names[0], "RGB", (250, 250, 250), {"fill": (200, 40, 40) if round_ else (40, 40, 200)}),
+                (names[1], "L", 0, {"fill": 255}),
+                (names[2], "L", 0, {"outline": 255}),
+            ):
+                image = Image.new(mode, (SIDE_PX, SIDE_PX), ground)
+                draw = ImageDraw.Draw(image)
+                (draw.ellipse if round_ else draw.rectangle)(box, **how)
+                image.save(folder / name)
+            lines.writerow(names)
+    return f"file://{folder}/"
+
+
+def config(photos: str, **more: Any) -> RunConfig:
+    given = {
+        "name": "small",
+        "objective": "pix2pix",
+        "licence": "CC0-1.0",
+        "photos": [photos],
+        "sidecars": ["edges", "masks"],
+        "network": SIZES,
+        "iterations": 120,
+        "batch": 4,
+        "warm_up": 5,
+        "learning_rate": 4e-3,
+        "ema": 0.9,
+        "sample_every": 120,
+        "checkpoint_every": 50,
+        "held_out_every": 6,
+        "threads": 1,
+        "device": "cpu",
+    }
+    return parse_config(given | more)
+
+
+@pytest.mark.parametrize("discriminators", [1, 2])
+def test_a_run_learns_to_fill_outlines_with_what_belongs_there(
+    discriminators: int, photos: str, tmp_path: Path
+) -> None:
+    sizes = {**SIZES, "discriminators": discriminators}
+    card = run(config(photos, network=sizes), tmp_path / "small", watcher=Watcher(), command="restyle train")
+    assert card is not None
+    assert card.operation == "translate"
+    assert card.metrics["held_out_likeness"] > -0.08
+    assert card.metrics["held_out_mask_iou"] > 0.75
+    assert card.metrics["held_out_mask_iou_of_the_pictures"] > 0.95
+    with Image.open(tmp_path / "small" / "samples" / "00000120.png") as sheet:
+        assert sheet.width > 3 * SIDE_PX
+    pipeline = build(read_model(tmp_path / "small"), CPU)
+    drawing = torch.zeros(1, 3, 64, 80, dtype=torch.uint8)
+    assert pipeline.run(Batch(images=drawing, sizes=[(64, 80)]), None, {}).shape == drawing.shape
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(photos: str, tmp_path: Path) -> None:
+    few = config(photos, iterations=6)
+    assert run(few, tmp_path / "straight", watcher=Watcher(), command="") is not None
+    stopped = Watcher(stop=iter([False, False, True]).__next__)
+    assert run(few, tmp_path / "stopped", watcher=stopped, command="") is None
+    assert run(few, tmp_path / "stopped", watcher=Watcher(), command="") is not None
+    straight, again = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("straight", "stopped"))
+    assert straight == again
+
+
+def test_a_run_without_drawings_is_refused(photos: str) -> None:
+    with pytest.raises(InvalidRequest, match="sidecars"):
+        config(photos, sidecars=[])
+
+
+def test_discriminators_judge_at_several_sizes() -> None:
+    drawings, pictures = torch.rand(2, 2, 3, 64, 64)
+    judged = Discriminators(width=4, count=2)(drawings, pictures)
+    assert len(judged) == 2
+    assert judged[0][-1].shape[2] > 1.5 * judged[1][-1].shape[2]
+    assert judged[0][-1].shape[1] == 1
+
+
+def test_a_drawing_does_not_depend_on_its_company_or_padding() -> None:
+    torch.manual_seed(3)
+    pipeline = Pix2Pix(TranslationNetwork(width=4, depth=5), CPU)
+    sizes = [(40, 56), (128, 128), (17, 64), (40, 33), (1, 1), (128, 2), (50, 50), (3, 61)]
+    images = torch.full((8, 3, 128, 128), 255, dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    drawings = [torch.randint(256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
+    for number, (height, width) in enumerate(sizes):
+        images[number, :, :height, :width] = drawings[number]
+    for start, end in ((0, 8), (0, 3)):
+        found = pipeline.run(Batch(images=images[start:end], sizes=sizes[start:end]), None, {})
+        for number, (height, width) in enumerate(sizes[start:end]):
+            alone = run_one(pipeline, drawings[number])
+            assert torch.equal(found[number, :, :height, :width], alone)
+
+
+def run_one(pipeline: Pix2Pix, drawing: Tensor) -> Tensor:
+    return pipeline.run(Batch(images=drawing[None], sizes=[(drawing.shape[1], drawing.shape[2])]), None, {})[0]
