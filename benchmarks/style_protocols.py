@@ -112,9 +112,11 @@ class Allowance:
 
 
 def load_models(shelf: CardShelf, device: torch.device = CPU) -> list[Model]:
-    """Return the models of a shelf that can run here, in the order of their names."""
+    """Return the models of a shelf that restyle and can run here, in the order of their names."""
     models = []
     for name, card in shelf.cards.items():
+        if card.operation != "restyle":
+            continue
         try:
             models.append(Model(card=card, pipeline=load_pipeline(shelf, name, device)))
         except JobsError as error:

@@ -42,10 +42,11 @@ def weights(shelf: CardShelf) -> Path:
 
 
 RESTYLING = ["monge-kantorovich", "painter", "reference-grade", "reinhard", "unchanged"]
+CHANGING = ["inpainting", "super-resolution-2x", "super-resolution-4x"]
 MAKING = ["studio-vae"]
 
 
-@pytest.mark.parametrize("name", RESTYLING)
+@pytest.mark.parametrize("name", [*CHANGING, *RESTYLING])
 def test_every_built_in_model_loads_and_is_what_its_card_says(name: str) -> None:
     assert isinstance(load_pipeline(CardShelf(), name, CPU), TablePipeline) == CardShelf().get(name).tables
 
@@ -64,8 +65,11 @@ def test_every_built_in_model_that_makes_pictures_makes_one_of_its_words(name: s
 
 
 def test_the_shelf_holds_the_models_that_are_named_here_and_their_files_are_small() -> None:
-    assert sorted(CardShelf().cards) == sorted([*RESTYLING, *MAKING, "studio-reader"])
-    assert all((BUILT_IN / name / "weights.safetensors").stat().st_size < 2.5e6 for name in [*MAKING, "studio-reader"])
+    assert sorted(CardShelf().cards) == sorted([*RESTYLING, *CHANGING, *MAKING, "studio-reader"])
+    assert all(
+        (BUILT_IN / name / "weights.safetensors").stat().st_size < 2.5e6
+        for name in [*CHANGING, *MAKING, "studio-reader"]
+    )
 
 
 def test_weights_that_are_not_the_cards_are_refused_with_both_digests(shelf: CardShelf) -> None:

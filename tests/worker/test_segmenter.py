@@ -136,7 +136,7 @@ def test_a_config_that_makes_no_sense_is_refused_with_its_card(tmp_path: Path, w
 
 def test_models_do_only_what_they_are_there_for(tmp_path: Path) -> None:
     folder = add_segmenter(tmp_path)
-    with pytest.raises(InvalidRequest, match="finder is there to segment"):
+    with pytest.raises(CheckpointMismatch, match="finder is there to segment"):
         load_pipeline(CardShelf(tmp_path), "finder", None)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="reinhard is there to restyle"):
         load_segmenter(CardShelf(), "reinhard")
