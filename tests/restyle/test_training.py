@@ -56,4 +56,4 @@ def test_what_needs_torch_runs_as_the_workers_module(tmp_path: Path) -> None:
         command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
-    assert "model is 'nobody': give a folder with a model.json, or one of monge-kantorovich" in ended.stderr
+    assert "model is 'nobody': give a folder with a model.json, or one of " in ended.stderr

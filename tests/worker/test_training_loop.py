@@ -308,7 +308,7 @@ def test_a_config_may_be_toml_and_its_places_are_taken_from_its_folder(folder: P
             {"objective": "dream"},
             "objective is 'dream': it should be 'reference_grade', 'brand_look', 'painter', 'any_painting', 'attribute",
         ),
-        ({"start_from": "nobody", "network": None}, "give a folder with a model.json, or one of monge-kantorovich"),
+        ({"start_from": "nobody", "network": None}, "give a folder with a model.json, or one of "),
         ({"start_from": "unchanged", "network": None}, "choose a model of the architecture reference_grade"),
         ({"photos": ["file:///nowhere/"]}, "found 0 photos"),
         ({"device": "cuda:99"}, "device is 'cuda:99': give cpu"),
