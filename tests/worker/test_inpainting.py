@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.generate_images import measure_filling, public_photos
 from tests.worker.drawn import draw_photos
 from worker.checkpoints import build, read_model
 from worker.networks.inpainting import REACH_PX, InpaintingNetwork, halved
@@ -198,10 +197,3 @@ def test_holes_larger_than_its_reach_are_filled_from_far_away_in_pieces_of_one_s
 def test_a_batch_without_masks_is_refused(pipeline: Inpainting) -> None:
     with pytest.raises(ValueError, match="no masks"):
         pipeline.run(Batch(images=picture(8, 8)[None], sizes=[(8, 8)]), None, {})
-
-
-def test_the_built_in_model_fills_photos_better_than_opencv() -> None:
-    torch.set_num_threads(1)
-    figures = measure_filling(public_photos())
-    assert figures["inpainting_model_psnr_db"] > figures["inpainting_telea_psnr_db"]
-    assert figures["inpainting_model_psnr_db"] > figures["inpainting_navier_stokes_psnr_db"]

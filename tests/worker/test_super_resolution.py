@@ -11,17 +11,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from skimage import data
 from torch import Tensor
 
-from jobs.cards import BUILT_IN, Card, CardShelf
+from jobs.cards import Card, CardShelf
 from worker.checkpoints import build, read_model
 from worker.networks.super_resolution import SuperResolutionNetwork, bicubic
 from worker.networks.vgg import VggFeatures
 from worker.pipelines import super_resolution as pipelines
 from worker.pipelines.base import Batch, TiledPipeline
 from worker.pipelines.super_resolution import SuperResolution
-from worker.quality.similarity import psnr_db
 from worker.training import runs, super_resolution
 from worker.training.config import RunConfig, parse_config
 from worker.training.loop import Watcher
@@ -209,22 +207,6 @@ def test_a_large_picture_goes_through_the_network_in_pieces_of_one_size(monkeypa
 def test_a_batch_that_breaks_the_contract_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         SuperResolution(network(), CPU).run(Batch(images=picture(8, 8)[None], sizes=[(9, 8)]), None, {})
-
-
-@pytest.mark.parametrize(("scale", "gain_db"), [(2, 1.0), (4, 0.5)])
-def test_the_built_in_models_beat_bicubic_interpolation_on_photos(scale: int, gain_db: float) -> None:
-    pipeline = build(read_model(BUILT_IN / f"super-resolution-{scale}x"), CPU)
-    gains = []
-    for photo in (data.coffee(), data.chelsea()):
-        large = Image.fromarray(photo[:256, 100:356])
-        small = np.asarray(large.resize((256 // scale, 256 // scale), Image.Resampling.BICUBIC))
-        wanted = torch.from_numpy(np.array(large))
-        images = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None]
-        found = pipeline.run(Batch(images=images, sizes=[images.shape[2:]]), None, {})[0].permute(1, 2, 0)
-        bicubic = np.array(Image.fromarray(small).resize((256, 256), Image.Resampling.BICUBIC))
-        gains.append(psnr_db(wanted, found) - psnr_db(wanted, torch.from_numpy(bicubic)))
-    assert min(gains) > gain_db / 2
-    assert sum(gains) / len(gains) > gain_db
 
 
 def test_the_cards_of_the_built_in_models_say_how_they_were_made() -> None:

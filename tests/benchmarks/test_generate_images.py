@@ -1,0 +1,43 @@
+"""The benchmark of what is made of pictures, on public photos: the built-in models do what is said of them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.generate_images import STEP_PX, main, public_photos, read_photos
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_built_in_models_beat_what_libraries_have(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["photos"] == len(public_photos())
+    assert figures["super_resolution_gain_db"] == figures["super_resolution_2x_gain_db"] > 1.2
+    assert figures["super_resolution_4x_gain_db"] > 0.5
+    for scale in (2, 4):
+        ours = figures[f"super_resolution_{scale}x_model_psnr_db"]
+        assert ours > max(figures[f"super_resolution_{scale}x_{way}_psnr_db"] for way in ("lanczos", "opencv_lanczos"))
+    ours = figures["inpainting_model_psnr_db"]
+    assert ours > max(figures[f"inpainting_{way}_psnr_db"] for way in ("telea", "navier_stokes"))
+
+
+def test_photos_that_cannot_be_read_are_left_out_and_none_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    assert main(["--photos", str(tmp_path)]) == 2
+    assert "no photo" in capsys.readouterr().err
+    Image.new("RGB", (1030, 701)).save(tmp_path / "large.png")
+    (photo,) = read_photos(sorted(tmp_path.iterdir()), 5)
+    assert photo.shape == (348, 512, 3)
+    assert photo.shape[0] % STEP_PX == 0
