@@ -105,6 +105,9 @@ class Card(BaseModel):
     needs_style: bool = False  # whether a recipe must name a style
     acts_on: Region = "all"  # where it acts unless a recipe says otherwise: of painterly looks the background
     tables: bool = False  # whether all that it does to a picture is one colour table, which `format: cube` writes
+    # In which the network may compute, where a device has instructions for it. `metrics` then say how near its pictures
+    # come to those of float32: `bfloat16_psnr_db`.
+    precision: Literal["float32", "bfloat16"] = "float32"
     parameters: dict[str, Parameter] = {}
     config: dict[str, Any] = {}  # constructor arguments of the network
     weights_sha256: str | None = None  # of the file beside the card; null when the model learns nothing
@@ -119,6 +122,8 @@ class Card(BaseModel):
             Generation.model_validate(self.config)
         if self.operation == "upscale" and self.config.get("scale") not in SCALES:
             raise ValueError(f"a model of the operation upscale needs a scale in its config, one of {SCALES}")
+        if self.precision == "bfloat16" and "bfloat16_psnr_db" not in self.metrics:
+            raise ValueError("a model that may compute in bfloat16 says in metrics.bfloat16_psnr_db what that costs")
         if self.operation == "segment":
             Segmentation.model_validate(self.config)
             if self.weights_sha256 is None:

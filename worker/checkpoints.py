@@ -37,9 +37,10 @@ from worker.pipelines.base import GeneratingPipeline, Pipeline
 from worker.pipelines.monge_kantorovich import MongeKantorovich
 from worker.pipelines.reinhard import Reinhard
 from worker.pipelines.unchanged import Unchanged
+from worker.precision import precision_of
 
-# Architectures that learn: built from a card's config and the weights.
-NETWORKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor], torch.device], Pipeline]] = {
+# Architectures that learn: built from a card's config, the weights and a device; some take a `dtype`, too.
+NETWORKS: dict[str, Callable[..., Pipeline]] = {
     "any_painting": any_painting.load,
     "cycle_gan": cycle_gan.load,
     "inpainting": inpainting.load,
@@ -145,8 +146,10 @@ def build(checkpoint: Checkpoint, device: torch.device) -> Pipeline:
         return FORMULAS[card.architecture](device)
     if card.architecture not in NETWORKS:
         raise CheckpointMismatch(f"{card.name} is there to {card.operation}, not to restyle")
+    dtype = precision_of(card, device)
+    given = {} if dtype is torch.float32 else {"dtype": dtype}  # not every architecture takes another
     try:
-        return NETWORKS[card.architecture](card.config, checkpoint.weights, device)
+        return NETWORKS[card.architecture](card.config, checkpoint.weights, device, **given)
     except (RuntimeError, TypeError) as error:  # what a strict load, and a constructor, say of what does not fit
         raise CheckpointMismatch(f"{card.name}: weights, config and architecture do not fit: {error}") from error
 

@@ -18,6 +18,7 @@ import torch
 from jobs.cards import Card
 from jobs.recipes import sha256_of
 from worker.images.versions import versions
+from worker.precision import precision_of
 
 DIGEST_CHARACTERS = 16
 CPUINFO = Path("/proc/cpuinfo")
@@ -71,7 +72,7 @@ def engine_of(
         model=card.name,
         model_version=card.version,
         weights_sha256=card.weights_sha256,
-        dtype="float32",
+        dtype=str(precision_of(card, device)).removeprefix("torch."),
         compile_mode=compile_mode,
         codecs=versions(),
         then=[_model(each) for each in then],

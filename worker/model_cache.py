@@ -23,7 +23,7 @@ from jobs.recipes import Recipe
 from jobs.storage import Storages
 from worker.batching import BUCKET_PX
 from worker.cascade import ReadyStep
-from worker.checkpoints import build, read_checkpoint, read_network
+from worker.checkpoints import GENERATING, build, build_generating, read_checkpoint, read_network
 from worker.compiling import MODE, Compilable, compile_into
 from worker.engine import Engine, device_class, engine_of
 from worker.images import PictureLimits, decode
@@ -166,8 +166,8 @@ class ModelCache:
         weights to be read or kernels to be chosen. One that cannot be loaded is left to the jobs that ask for it.
         """
         for name, card in self._shelf.cards.items():
-            if card.operation not in ("restyle", "segment"):
-                continue
+            if card.operation == "describe":
+                continue  # no job does
             try:
                 size_bytes, make = self._read(name)
                 if size_bytes + self._loaded_bytes() > self._memory_bytes:
@@ -242,7 +242,8 @@ class ModelCache:
             network = read_network(self._shelf, name)
             return len(network), lambda: Segmenter(card, network)
         checkpoint = read_checkpoint(self._shelf, name)
-        return checkpoint.bytes, lambda: build(checkpoint, self.device)
+        builds = build_generating if card.architecture in GENERATING else build
+        return checkpoint.bytes, lambda: builds(checkpoint, self.device)
 
     def _add(self, name: str, size_bytes: int, make: Callable[[], Ready]) -> Ready:
         with self.loading.alone():

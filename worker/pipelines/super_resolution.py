@@ -19,9 +19,14 @@ TILE_PX = 192  # of the small picture; chosen: 30 MB of features, and a fifth of
 class SuperResolution:
     """The pipeline; see `worker.pipelines.base.Pipeline`, but for the size of what comes out."""
 
-    def __init__(self, network: SuperResolutionNetwork, device: torch.device) -> None:
-        self._network = network.to(device).eval()
+    def __init__(
+        self, network: SuperResolutionNetwork, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        # Channels last: on a CPU the convolutions take three quarters of the time.
+        network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of torch's stub
+        self._network = network.eval()
         self._device = device
+        self._dtype = dtype
         self.scale = network.scale  # times as wide and as high
 
     def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> None:
@@ -42,17 +47,31 @@ class SuperResolution:
             picture = batch.images[number, :, :own_height, :own_width]
             for tile in tiles(own_height, own_width, side=TILE_PX, around=self._network.reach_px):
                 seen = tile.cut(picture).to(self._device) / 255
-                found = self._network(seen[None])[0]
+                found = self._enlarge(seen[None])[0]
                 pixels = (tile.middle(found, self.scale) * 255).round().clamp(0, 255).to(torch.uint8)
                 result[number][(slice(None), *tile.place(self.scale))] = pixels
         return result
+
+    def compile(self) -> None:
+        """Have the network compiled: all tiles have one shape."""
+        self._network.compile(dynamic=False)
+
+    def _enlarge(self, tile: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            found: Tensor = self._network(tile)
+        return found.float()
 
     def run_tiled(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor:
         """Enlarge one picture that stays in memory, as its result does: only tiles go to the device."""
         return self.run(batch, style, parameters)
 
 
-def load(config: Mapping[str, Any], weights: Mapping[str, Tensor], device: torch.device) -> SuperResolution:
+def load(
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> SuperResolution:
     """Build the pipeline from a card's config and its weights.
 
     Raises:
@@ -61,4 +80,4 @@ def load(config: Mapping[str, Any], weights: Mapping[str, Tensor], device: torch
     """
     network = SuperResolutionNetwork(**config)
     network.load_state_dict(weights, strict=True)
-    return SuperResolution(network, device)
+    return SuperResolution(network, device, dtype)
