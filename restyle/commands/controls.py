@@ -13,6 +13,7 @@ from restyle.commands.options import (
     SETTLED_STATES,
     MomentText,
     api_option,
+    gate_options,
     json_option,
     mistakes_in,
     which_jobs,
@@ -20,7 +21,7 @@ from restyle.commands.options import (
 from restyle.commands.watch import follow
 from restyle.exits import Exit
 from restyle.shapes import Job
-from restyle.sources import parameters_of
+from restyle.sources import gates_of, parameters_of
 from restyle.summary import print_job, print_json
 
 
@@ -137,6 +138,8 @@ def change(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the model that differs. Repeatable."
 )
 @click.option("--quality", type=click.IntRange(1, 100), help="Another encoder quality.")
+@gate_options
+@click.option("--no-gates", is_flag=True, help="Accept every picture, also those that a gate has rejected.")
 @click.option("--key", "idempotency_key", help="Idempotency key: the same line with the same key is the same job.")
 @click.option("--dry-run", is_flag=True, help="Only say how many items there are.")
 @click.option("--watch", is_flag=True, help="Stay and show the progress until the new job has ended.")
@@ -150,6 +153,9 @@ def retry(
     style: str | None,
     settings: Sequence[str],
     quality: int | None,
+    minimums: Sequence[str],
+    maximums: Sequence[str],
+    no_gates: bool,
     idempotency_key: str | None,
     dry_run: bool,
     watch: bool,
@@ -158,16 +164,30 @@ def retry(
 ) -> int:
     """Try what did not succeed again, as a new job whose pictures go to the same places.
 
+    Gates, where any are named, take the place of all that the job had.
+
     Examples:
       restyle retry 0198c5a2-7d3e-7000-8000-1b2c3d4e5f60 --dry-run
       restyle retry 0198c5a2-7d3e-7000-8000-1b2c3d4e5f60 --error-code out_of_memory --watch
+      restyle retry 0198c5a2-7d3e-7000-8000-1b2c3d4e5f60 --state rejected --set strength=0.5
+      restyle retry 0198c5a2-7d3e-7000-8000-1b2c3d4e5f60 --state rejected --no-gates
 
     Exit codes with --watch: 0 all items succeeded, 3 some did not, 4 the job failed, 5 it was cancelled.
 
     """
     with mistakes_in("--set"):
         parameters = parameters_of(settings)
-    recipe = {"model": model, "style": style, "parameters": parameters or None, "quality": quality}
+    with mistakes_in("--at-least, --at-most"):
+        gates = gates_of(minimums, maximums)
+    if gates and no_gates:
+        raise click.UsageError("give gates or --no-gates")
+    recipe = {
+        "model": model,
+        "style": style,
+        "parameters": parameters or None,
+        "quality": quality,
+        "gates": gates if gates or no_gates else None,
+    }
     asked: dict[str, Any] = {"recipe": {name: value for name, value in recipe.items() if value is not None}}
     asked |= {"states": list(states)} if states else {}
     asked |= {"error_codes": list(error_codes)} if error_codes else {}

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from restyle.client import Client
-from restyle.commands.options import MomentText, api_option, json_option, mistakes_in
+from restyle.commands.options import MomentText, api_option, gate_options, json_option, mistakes_in
 from restyle.commands.watch import follow
 from restyle.exits import Exit
 from restyle.looks import background_of, mask_of, protected_of, then_of
@@ -63,20 +63,7 @@ from restyle.summary import print_job, print_json
     help="A further model, on what the one before made of the picture, such as reinhard,style=dusk,on=background. "
     "Repeatable, up to 3 times.",
 )
-@click.option(
-    "--at-least",
-    "minimums",
-    multiple=True,
-    metavar="MEASURE=NUMBER",
-    help="A gate, such as structure=0.9: pictures below it are rejected. Repeatable.",
-)
-@click.option(
-    "--at-most",
-    "maximums",
-    multiple=True,
-    metavar="MEASURE=NUMBER",
-    help="A gate, such as colour_shift=3: pictures above it are rejected. Repeatable.",
-)
+@gate_options
 @click.option(
     "--format",
     "picture_format",

@@ -74,6 +74,25 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout, for scripts.")(command)
 
 
+def gate_options(command: Command) -> Command:
+    """Give a command the arguments `minimums` and `maximums`: see `restyle.sources.gates_of`."""
+    at_least = click.option(
+        "--at-least",
+        "minimums",
+        multiple=True,
+        metavar="MEASURE=NUMBER",
+        help="A gate, such as structure=0.9: pictures below it are rejected. Repeatable.",
+    )
+    at_most = click.option(
+        "--at-most",
+        "maximums",
+        multiple=True,
+        metavar="MEASURE=NUMBER",
+        help="A gate, such as colour_shift=3: pictures above it are rejected. Repeatable.",
+    )
+    return at_least(at_most(command))
+
+
 def which_jobs(command: Command) -> Command:
     """Let a command take one job or, with --all, every job that fits: the argument `chosen`, None for one."""
 

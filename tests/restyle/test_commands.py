@@ -294,6 +294,25 @@ def test_what_failed_is_retried_by_one_line(running_api: RunningApi, shell: Shel
     assert (said.code, "choose others" in said.err) == (2, True)
 
 
+def test_what_was_rejected_is_redone_or_accepted_by_one_line(running_api: RunningApi, shell: Shell) -> None:
+    with running_api.database.transaction() as session:
+        gates = {"ssim": {"minimum": 0.9}, "structure": {"minimum": 0.9}}
+        recipe = make_recipe(model="plain", style=None, gates=gates)
+        columns = {"outcome": JobOutcome.PARTIAL, "output_url": f"file://{running_api.pictures}/out/"}
+        job = make_job(session, state=JobState.ENDED, items=2, recipe=recipe, **columns)
+        make_results(session, job, [0])
+        make_results(session, job, [1], ItemState.REJECTED, error_code="gate_broken")
+
+    line = ("retry", job.id, "--state", "rejected", "--json")
+    (redone,), (looser,), (accepted,) = (
+        shell(*line, *asked).json for asked in (("--set", "strength=0.5"), ("--at-least", "ssim=0.5"), ("--no-gates",))
+    )
+    assert set(redone["recipe"]["gates"]) == {"ssim", "structure"}
+    assert looser["recipe"]["gates"] == {"ssim": {"minimum": 0.5, "maximum": None}}
+    assert "gates" not in accepted["recipe"]
+    assert shell(*line, "--no-gates", "--at-most", "colour_shift=3").code == 2
+
+
 def test_many_jobs_are_controlled_by_one_line(running_api: RunningApi, shell: Shell) -> None:
     with running_api.database.transaction() as session:
         for priority in (-1, 0, 1):

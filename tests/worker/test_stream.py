@@ -292,6 +292,16 @@ def test_what_breaks_a_gate_is_rejected_with_what_was_measured_and_lies_apart(be
     assert picture_url(job, page.rows[0].item.output_key, page.rows[0].state) == f"file://{apart}/0.png"
 
 
+def test_what_is_accepted_after_all_has_the_bytes_that_were_rejected(bench: Bench) -> None:
+    rejected = bench.claim(gates={"ssim": {"minimum": 0.9}})
+    bench.run(rejected, Invert())
+    apart = bench.folder / "out" / "_restyle" / str(rejected.lease.job_id) / "rejected"
+    seen = {path.name: path.read_bytes() for path in apart.iterdir()}
+    assert (len(seen), bench.outputs()) == (SIZE, {})
+    bench.run(bench.claim(), Invert())  # the same items, as `restyle retry --no-gates` gives them
+    assert {name: (bench.folder / "out" / name).read_bytes() for name in seen} == seen
+
+
 class SlowToRefuse(Invert):
     """Holds the device for a while before it says that a batch does not fit."""
 
