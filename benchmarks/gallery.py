@@ -185,10 +185,10 @@ def _known_grades(model: Model, photos: Sequence[Photo]) -> Iterator[Example]:
     pairs = [each for pair in zip(photos, [*photos[half:], *photos[:half]], strict=True) for each in pair]
     graded = graded_pairs([photo.picture for photo in pairs], len(photos))
     for content, reference, pair in zip(pairs[::2], pairs[1::2], graded, strict=True):
-        found = restyle(pair.content, pair.reference)
+        found = restyle(pair.content, pair.references)
         yield Example(
             title=f"{content.name}, graded as {reference.name}",
-            pictures=(pair.content, pair.reference, found, pair.answer),
+            pictures=(pair.content, *pair.references, found, pair.answer),
             figures=_rounded(nearness(found, pair.answer)),
         )
 

@@ -2,7 +2,8 @@
 
 Known grade: models that are colour tables have a right answer. A photo under one random grade must be turned into the
 same photo under a second one, which is shown on a *different* photo only: PSNR and ΔE against it. The same with the
-answer's own photo as the reference ("same") is reported too; it asks little. keep_white is off: true grades tint white.
+answer's own photo as the reference ("same") is reported too; it asks little; and with several other photos under the
+wanted grade ("of_3", "of_5"), as users give. keep_white is off: true grades tint white.
 
 Kept: what `worker.quality` measures of a photo's restyling with a real reference, at the model's defaults, in each of
 its manners in turn; where the product's mask is known, also inside of it and outside. A model that acts on the

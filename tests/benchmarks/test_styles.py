@@ -42,7 +42,16 @@ def test_the_last_line_is_one_object_with_every_models_figures_and_the_page_says
     out, err = capsys.readouterr()
     figures = json.loads(out.splitlines()[-1])
     for name in MODELS:
-        for key in ("psnr_db", "delta_e", "delta_e2000", "same_psnr_db", "structure", "sharpness", "style_distance"):
+        for key in (
+            "psnr_db",
+            "delta_e",
+            "delta_e2000",
+            "same_psnr_db",
+            "of_5_psnr_db",
+            "structure",
+            "sharpness",
+            "style_distance",
+        ):
             assert figures[f"{name}_{key}"] > 0, key
         for side in (512, 1024):
             assert figures[f"{name}_pictures_per_second_{side}"] > 0

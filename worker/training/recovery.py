@@ -24,8 +24,10 @@ from worker.training.grades import Grades, apply_grades, random_grades
 SIDE_PX = 256  # longer side of the photos that are measured
 CONTENT_GRADE = 0.7  # strength of the grade that the content comes with; the wanted one has 1
 
-Restyle = Callable[[Tensor, Tensor], Tensor]
-"""Give a content picture the look of a reference: uint8 [3, h, w] and [3, h', w'] -> the content's shape."""
+SEVERAL = (3, 5)  # references with one grade: what users give, beside the single one that is the usual test
+
+Restyle = Callable[[Tensor, Sequence[Tensor]], Tensor]
+"""Give a content picture the look of references: uint8 [3, h, w] and some [3, h', w'] -> the content's shape."""
 
 
 def read_picture(content: bytes) -> Tensor:
@@ -67,18 +69,25 @@ class GradePair:
     """A photo and what it is to become, uint8 [3, h, w] each."""
 
     content: Tensor  # the photo under a grade of its own
-    reference: Tensor  # another photo, under the grade that is wanted
+    references: Sequence[Tensor]  # other photos, under the grade that is wanted: one, or as many as were asked for
     answer: Tensor  # the photo under that grade
 
 
-def graded_pairs(photos: Sequence[Tensor], pairs: int, *, wanted_strength: float = 1.0) -> Iterator[GradePair]:
-    """Yield so many pairs of photos, always the same; they share no photo while there are enough."""
+def graded_pairs(
+    photos: Sequence[Tensor], pairs: int, *, wanted_strength: float = 1.0, references: int = 1
+) -> Iterator[GradePair]:
+    """Yield so many pairs of photos, always the same; with one reference they share no photo while there are enough."""
     generator = torch.Generator().manual_seed(11)
     for number in range(pairs):
-        photo, other = (photos[place % len(photos)] for place in (2 * number, 2 * number + 1))
+        place = 2 * number % len(photos)
         own = random_grades(1, strength=CONTENT_GRADE, generator=generator)
         wanted = random_grades(1, strength=wanted_strength, generator=generator)
-        yield GradePair(content=graded(photo, own), reference=graded(other, wanted), answer=graded(photo, wanted))
+        others = (photos[(place + 1 + step % (len(photos) - 1)) % len(photos)] for step in range(references))
+        yield GradePair(
+            content=graded(photos[place], own),
+            references=[graded(other, wanted) for other in others],
+            answer=graded(photos[place], wanted),
+        )
 
 
 def recover_grades(
@@ -88,15 +97,19 @@ def recover_grades(
     *,
     wanted_strength: float = 1.0,  # 0: the look that the photos have themselves
 ) -> Iterator[dict[str, float]]:
-    """Yield how near models come to the answer, for each of so many pairs of photos: `<model>_<figure>`, and
-    `<model>_same_<figure>` where the reference is the answer itself, which asks little.
+    """Yield how near models come to the answer, for each of so many pairs of photos: `<model>_<figure>`.
+
+    Also `<model>_same_<figure>` where the reference is the answer itself, which asks little, and where there are more
+    references `<model>_of_3_<figure>` and such.
     """
-    for pair in graded_pairs(photos, pairs, wanted_strength=wanted_strength):
+    for pair in graded_pairs(photos, pairs, wanted_strength=wanted_strength, references=max(SEVERAL)):
+        protocols = {"": pair.references[:1], "same_": [pair.answer]}
+        protocols |= {f"of_{count}_": pair.references[:count] for count in SEVERAL}
         yield {
             f"{name}_{protocol}{figure}": value
             for name, restyle in models.items()
-            for protocol, reference in (("", pair.reference), ("same_", pair.answer))
-            for figure, value in nearness(restyle(pair.content, reference), pair.answer).items()
+            for protocol, references in protocols.items()
+            for figure, value in nearness(restyle(pair.content, references), pair.answer).items()
         }
 
 
@@ -105,9 +118,9 @@ def restyle_with(pipeline: Pipeline, card: Card) -> Restyle:
     asked = {name: value for name, value in {"strength": 1.0, "keep_white": False}.items() if name in card.parameters}
     parameters = card.complete(asked)
 
-    def restyle(content: Tensor, reference: Tensor) -> Tensor:
+    def restyle(content: Tensor, references: Sequence[Tensor]) -> Tensor:
         batch = Batch(images=content[None], sizes=[(content.shape[1], content.shape[2])])
-        return pipeline.run(batch, pipeline.encode_style([reference]), parameters)[0]
+        return pipeline.run(batch, pipeline.encode_style(references), parameters)[0]
 
     return restyle
 
