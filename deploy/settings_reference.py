@@ -95,6 +95,7 @@ def _kind(annotation: Any) -> str:
         float: "number",
         bool: "`true`, `false`",
         Path: "path",
+        Path | None: "path",
         tuple[str, ...]: "texts, by commas",
     }
     return kinds[annotation]

@@ -61,6 +61,34 @@ def source_of(place: str, *, on_bad_row: str) -> dict[str, Any]:
     return {"type": "prefix", "url": url}
 
 
+def source_or_count(place: str | None, count: int | None, *, on_bad_row: str) -> dict[str, Any]:
+    """Return a job's source: a place, or how many pictures to generate.
+
+    Raises:
+        ValueError: both or neither, or as `source_of` does.
+
+    """
+    if (place is None) == (count is None):
+        raise ValueError("name a source, or how many pictures to generate; not both")
+    return {"type": "count", "count": count} if place is None else source_of(place, on_bad_row=on_bad_row)
+
+
+def words_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return what generated pictures show, from `name=word`.
+
+    Raises:
+        ValueError: not of that form, or one attribute twice.
+
+    """
+    words: dict[str, str] = {}
+    for text in texts:
+        name, equals, word = text.partition("=")
+        if not name or not equals or not word or name in words:
+            raise ValueError(f"{text!r} is not another name=word, such as kind=mug")
+        words[name] = word
+    return words
+
+
 def parameters_of(settings: Sequence[str]) -> dict[str, Any]:
     """Return the parameters that `--set name=value` names; values are numbers, true or false, or a word.
 

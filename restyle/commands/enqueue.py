@@ -20,9 +20,10 @@ from restyle.sources import (
     looks_like_a_picture,
     parameters_of,
     read_references,
-    source_of,
+    source_or_count,
     style_name_of,
     url_of,
+    words_of,
 )
 from restyle.summary import print_job, print_json
 
@@ -30,9 +31,16 @@ from restyle.summary import print_job, print_json
 @click.command()
 @click.option(
     "--source",
-    required=True,
     metavar="PLACE",
     help="What to restyle: a URL such as s3://bucket/prefix/, a local folder, or a manifest (.csv, .jsonl).",
+)
+@click.option("--count", type=click.IntRange(1), help="Instead of a source: how many pictures to generate.")
+@click.option(
+    "--operation",
+    type=click.Choice(["restyle", "generate", "translate", "upscale", "inpaint"]),
+    default="restyle",
+    show_default=True,
+    help="What becomes of the pictures; the model must be there for it.",
 )
 @click.option(
     "--style",
@@ -49,6 +57,14 @@ from restyle.summary import print_job, print_json
     metavar="NAME=VALUE",
     help="A parameter of the model, such as strength=0.7. Repeatable.",
 )
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    metavar="NAME=WORD",
+    help="What every generated picture shows, such as kind=mug, unless its row says otherwise. Repeatable.",
+)
+@click.option("--seed", type=click.IntRange(0), help="Of all chance in generated pictures. [default: 0]")
 @click.option(
     "--on",
     "region",
@@ -117,10 +133,14 @@ from restyle.summary import print_job, print_json
 @api_option
 @json_option
 def enqueue(
-    source: str,
+    source: str | None,
+    count: int | None,
+    operation: str,
     styles: Sequence[str],
     model: str,
     settings: Sequence[str],
+    attributes: Sequence[str],
+    seed: int | None,
     region: str | None,
     further: Sequence[str],
     minimums: Sequence[str],
@@ -155,14 +175,16 @@ def enqueue(
       restyle enqueue --source ./photos --style autumn --on product --then reinhard,style=dusk,on=background
       restyle enqueue --source spring.csv --style look.jpg --on-bad-row skip --json
       restyle enqueue --source s3://shop/catalogue/ --style autumn --confirm --not-before 2026-12-01T22:00
+      restyle enqueue --operation upscale --model super-resolution-2x --source ./small --format png
+      restyle enqueue --operation generate --model MODEL --count 20 --attribute kind=mug --seed 7
 
     Local paths work when the service runs on this machine and allows them (restyle up --allow FOLDER).
 
     Exit codes with --watch: 0 all succeeded, 3 some did not (or rows were unusable), 4 it failed, 5 it was cancelled.
 
     """
-    with mistakes_in("--source"):
-        wanted = source_of(source, on_bad_row=on_bad_row)
+    with mistakes_in("--source, --count"):
+        wanted = source_or_count(source, count, on_bad_row=on_bad_row)
     with mistakes_in("--set"):
         parameters = parameters_of(settings)
     with mistakes_in("--at-least, --at-most"):
@@ -175,6 +197,10 @@ def enqueue(
         "quality": quality,
         "gates": gates,
     }
+    recipe |= {"operation": operation} if operation != "restyle" else {}
+    with mistakes_in("--attribute"):
+        recipe |= {"attributes": words} if (words := words_of(attributes)) else {}
+    recipe |= {"seed": seed} if seed else {}
     recipe |= {"on": region} if region else {}
     with mistakes_in("--then"):
         recipe |= {"then": steps} if (steps := then_of(further)) else {}

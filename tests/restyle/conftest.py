@@ -47,10 +47,17 @@ def card(name: str, **columns: object) -> Card:
     return Card.model_validate(defaults | columns)
 
 
+DRAWS = {"side_px": 64, "attributes": {"kind": ["mug", "shoe"], "colour": ["red"]}}
+
+
 class Shelf(CardShelf):
     """Cards that need no files."""
 
-    cards = {"reference-grade": card("reference-grade"), "plain": card("plain", needs_style=False)}  # noqa: RUF012
+    cards = {  # noqa: RUF012
+        "reference-grade": card("reference-grade"),
+        "plain": card("plain", needs_style=False),
+        "drawer": card("drawer", needs_style=False, operation="generate", config=DRAWS),
+    }
 
 
 @pytest.fixture

@@ -131,6 +131,17 @@ def test_further_models_and_masks_go_with_the_recipe(running_api: RunningApi, sh
     assert shell(*line, "--then", "on=background").code == 2
 
 
+def test_pictures_to_generate_are_counted_and_described_by_one_line(running_api: RunningApi, shell: Shell) -> None:
+    line = ("enqueue", "--operation", "generate", "--model", "drawer", "--count", "12", "--json")
+    (job,) = shell(*line, "--attribute", "kind=mug", "--attribute", "colour=red", "--seed", "7").json
+    assert job["source"] == {"type": "count", "count": 12}
+    assert job["recipe"]["attributes"] == {"kind": "mug", "colour": "red"}
+    assert (job["recipe"]["operation"], job["recipe"]["seed"]) == ("generate", 7)
+    unknown = shell(*line, "--attribute", "kind=hat")
+    assert unknown.code == 2
+    assert "recipe.attributes.kind" in unknown.err
+
+
 def test_the_same_picture_is_uploaded_as_one_style(
     running_api: RunningApi, shell: Shell, client: Client, look: Path
 ) -> None:
@@ -361,6 +372,10 @@ def test_an_api_that_cannot_be_reached_is_exit_code_1_and_one_line(lonely_shell:
     [
         ("enqueue",),
         ("enqueue", "--source", "nowhere"),
+        ("enqueue", "--source", "docs", "--count", "3"),
+        ("enqueue", "--count", "3", "--operation", "paint"),
+        ("enqueue", "--count", "3", "--operation", "generate", "--attribute", "mug"),
+        ("enqueue", "--count", "3", "--operation", "generate", "--attribute", "kind=mug", "--attribute", "kind=shoe"),
         ("enqueue", "--source", "pyproject.toml"),
         ("enqueue", "--source", "docs", "--set", "strength"),
         ("enqueue", "--source", "docs", "--set", "strength=[1]"),
