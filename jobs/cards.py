@@ -89,7 +89,7 @@ class Generation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     side_px: int = Field(ge=8, le=4096)  # of its pictures, which are square
-    attributes: dict[str, tuple[str, ...]] = {}  # that it knows, and the words of each
+    attributes: dict[str, tuple[str, ...]] = {}  # that it knows, and the words of each; none: any text
 
 
 class Card(BaseModel):

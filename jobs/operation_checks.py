@@ -59,7 +59,7 @@ def attribute_fault(card: Card, name: str, word: str) -> str | None:
     known = card.generation.attributes
     if name not in known:
         return f"{card.name} has no such attribute; it has {', '.join(known) or 'none'}"
-    return None if word in known[name] else f"choose one of {', '.join(known[name])}"
+    return None if word in known[name] or not known[name] else f"choose one of {', '.join(known[name])}"
 
 
 def check_source(recipe: Recipe, source: Source) -> None:

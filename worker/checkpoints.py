@@ -19,6 +19,7 @@ from torch import Tensor
 
 from jobs.cards import Card, CardShelf
 from jobs.errors import CheckpointMismatch
+from worker.large_models import ARCHITECTURE, folder_of, weights_bytes
 from worker.packing import unpacked
 from worker.pipelines import (
     any_painting,
@@ -74,10 +75,13 @@ class Checkpoint:
 
     card: Card
     weights: Mapping[str, Tensor]  # of a formula: none
+    folder: Path | None = None  # of a large model, whose files are read when it is built
 
     @property
     def bytes(self) -> int:
         """What its weights take."""
+        if self.folder is not None:
+            return weights_bytes(self.folder)
         return sum(tensor.nbytes for tensor in self.weights.values())
 
 
@@ -129,6 +133,8 @@ def _read(card: Card, folder: Path) -> Checkpoint:
     if card.architecture in FORMULAS:
         return Checkpoint(card=card, weights={})
     _check_architecture(card)
+    if card.architecture == ARCHITECTURE:
+        return Checkpoint(card=card, weights={}, folder=folder_of(card, folder))
     if card.operation == "segment":
         raise CheckpointMismatch(f"{card.name} is there to segment, not to restyle or to make pictures")
     return Checkpoint(card=card, weights=_read_weights(card, folder / card.weights_file))
@@ -144,6 +150,9 @@ def build(checkpoint: Checkpoint, device: torch.device) -> Pipeline:
     card = checkpoint.card
     if card.architecture in FORMULAS:
         return FORMULAS[card.architecture](device)
+    if card.architecture == ARCHITECTURE:
+        large: Pipeline = _build_large(checkpoint, device)
+        return large
     if card.architecture not in NETWORKS:
         raise CheckpointMismatch(f"{card.name} is there to {card.operation}, not to restyle")
     dtype = precision_of(card, device)
@@ -162,6 +171,9 @@ def build_generating(checkpoint: Checkpoint, device: torch.device) -> Generating
 
     """
     card = checkpoint.card
+    if card.architecture == ARCHITECTURE:
+        large: GeneratingPipeline = _build_large(checkpoint, device)
+        return large
     if card.architecture not in GENERATING:
         raise CheckpointMismatch(
             f"{card.name} makes no pictures: {card.architecture} is none of {', '.join(GENERATING)}"
@@ -170,6 +182,19 @@ def build_generating(checkpoint: Checkpoint, device: torch.device) -> Generating
         return GENERATING[card.architecture](card.config, checkpoint.weights, device)
     except (RuntimeError, TypeError) as error:
         raise CheckpointMismatch(f"{card.name}: weights, config and architecture do not fit: {error}") from error
+
+
+def _build_large(checkpoint: Checkpoint, device: torch.device) -> Any:
+    card = checkpoint.card
+    assert checkpoint.folder is not None
+    try:
+        from worker.pipelines import large  # here: it takes seconds, and belongs to an extra
+    except ImportError as error:
+        raise CheckpointMismatch(f"{card.name} needs the extra `large`: {error}") from error
+    try:
+        return large.load(card.operation, card.config, checkpoint.folder, device, precision_of(card, device))
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointMismatch(f"{card.name}: its files are no pipeline to {card.operation}: {error}") from error
 
 
 def prove_weights(shelf: CardShelf, name: str) -> None:
@@ -183,6 +208,9 @@ def prove_weights(shelf: CardShelf, name: str) -> None:
     if card.architecture in FORMULAS:
         return
     _check_architecture(card)
+    if card.architecture == ARCHITECTURE:
+        folder_of(card, shelf.folder / name)
+        return
     path = shelf.folder / name / card.weights_file
     _check_present(card, path)
     with path.open("rb") as file:
@@ -206,7 +234,9 @@ def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
 
 
 def _check_architecture(card: Card) -> None:
-    knows = {ONNX} if card.operation == "segment" else {*NETWORKS, *FORMULAS, *GENERATING, READING, *STARTING}
+    knows = (
+        {ONNX} if card.operation == "segment" else {*NETWORKS, *FORMULAS, *GENERATING, READING, *STARTING, ARCHITECTURE}
+    )
     if card.architecture not in knows:
         known = ", ".join(sorted(knows))
         raise CheckpointMismatch(f"{card.name} has the architecture {card.architecture}; this worker knows {known}")

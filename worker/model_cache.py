@@ -23,7 +23,7 @@ from jobs.recipes import Recipe
 from jobs.storage import Storages
 from worker.batching import BUCKET_PX
 from worker.cascade import ReadyStep
-from worker.checkpoints import GENERATING, build, build_generating, read_checkpoint, read_network
+from worker.checkpoints import FORMULAS, build, build_generating, read_checkpoint, read_network
 from worker.compiling import MODE, Compilable, compile_into
 from worker.engine import Engine, device_class, engine_of
 from worker.images import PictureLimits, decode
@@ -242,7 +242,7 @@ class ModelCache:
             network = read_network(self._shelf, name)
             return len(network), lambda: Segmenter(card, network)
         checkpoint = read_checkpoint(self._shelf, name)
-        builds = build_generating if card.architecture in GENERATING else build
+        builds = build if card.architecture in FORMULAS or card.operation != "generate" else build_generating
         return checkpoint.bytes, lambda: builds(checkpoint, self.device)
 
     def _add(self, name: str, size_bytes: int, make: Callable[[], Ready]) -> Ready:

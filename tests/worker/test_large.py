@@ -1,0 +1,153 @@
+"""Large models of other makers: every operation, with tiny pipelines of random weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from jobs.cards import CardShelf
+from jobs.errors import CheckpointMismatch
+from tests.worker.tiny_diffusion import write_lora, write_pipeline
+from worker.cascade import ReadyStep
+from worker.cascade import run as run_steps
+from worker.checkpoints import build, build_generating, prove_weights, read_checkpoint
+from worker.large_models import digest_of
+from worker.pipelines.base import Batch, Wish
+
+CPU = torch.device("cpu")
+SIDE = 64
+NUMBER = {"type": "number", "description": ".", "default": 1.0, "minimum": 0, "maximum": 20}
+WHOLE = {"type": "integer", "description": ".", "default": 2, "minimum": 0, "maximum": 100}
+PARAMETERS = {"steps": WHOLE, "guidance": NUMBER, "seed": WHOLE, "freedom": NUMBER, "strength": NUMBER}
+CONFIG = {"side_px": SIDE, "prompt": "a {colour} {kind}", "attributes": {"colour": ["red", "blue"], "kind": []}}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    write_pipeline(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def shelf(files: Path, folder: Path, operation: str, **members: Any) -> CardShelf:
+    """A shelf with one model, `large`, of these files."""
+    place = folder / operation / "large"
+    for name in ("pipeline", "controlnet"):
+        shutil.copytree(files / name, place / name)
+    if (files / "lora.safetensors").exists():
+        shutil.copy(files / "lora.safetensors", place)
+    card = {"name": "large", "version": "1", "operation": operation, "architecture": "diffusers", "summary": "."}
+    card |= {"licence": "MIT", "config": CONFIG, "parameters": PARAMETERS, "weights_sha256": digest_of(place)}
+    (place / "model.json").write_text(json.dumps(card | members))
+    return CardShelf(folder / operation)
+
+
+def made(models: CardShelf, wishes: list[Wish]) -> Tensor:
+    pipeline = build_generating(read_checkpoint(models, "large"), CPU)
+    return pipeline.generate(wishes, models.get("large").complete({}))
+
+
+def drawn(height: int, width: int) -> Tensor:
+    down, across = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([across * 2 % 256, down * 3 % 256, (down + across) % 256]).to(torch.uint8)
+
+
+def test_a_wish_is_the_same_picture_in_any_company(files: Path, tmp_path: Path) -> None:
+    models = shelf(files, tmp_path, "generate")
+    wishes = [
+        Wish(attributes={"colour": "red", "kind": kind}, seed=seed)
+        for kind, seed in (("mug", 1), ("mug", 2), ("old shoe", 1))
+    ]
+    together = made(models, wishes)
+    assert (together.dtype, together.shape) == (torch.uint8, (3, 3, SIDE, SIDE))
+    assert torch.equal(together[1:2], made(models, wishes[1:2]))
+    assert not torch.equal(together[0], together[1])
+    assert not torch.equal(together[0], together[2])
+    with pytest.raises(ValueError, match="no attribute season"):
+        made(models, [Wish(attributes={"season": "winter"}, seed=1)])
+
+
+def test_a_lora_beside_the_pipeline_changes_its_pictures(files: Path, tmp_path: Path) -> None:
+    wish = [Wish(attributes={"kind": "mug"}, seed=1)]
+    plain = made(shelf(files, tmp_path / "plain", "generate"), wish)
+    other = tmp_path / "files"
+    shutil.copytree(files, other)
+    write_lora(other)
+    assert not torch.equal(plain, made(shelf(other, tmp_path / "lora", "generate"), wish))
+
+
+@pytest.mark.parametrize("operation", ["restyle", "inpaint", "translate"])
+def test_pictures_of_any_size_are_worked_on_in_any_company(files: Path, tmp_path: Path, operation: str) -> None:
+    models = shelf(files, tmp_path, operation)
+    pipeline, parameters = build(read_checkpoint(models, "large"), CPU), models.get("large").complete({})
+    images = torch.zeros(2, 3, 128, 128, dtype=torch.uint8)
+    images[0, :, :100, :90], images[1, :, :40, :120] = drawn(100, 90), drawn(40, 120)
+    masks = torch.zeros(2, 1, 128, 128, dtype=torch.uint8)
+    masks[:, :, 10:30, 20:50] = 255
+    batch = Batch(images=images, sizes=[(100, 90), (40, 120)], masks=masks)
+    steps = [ReadyStep(pipeline=pipeline, style=None, parameters=parameters, on="product")]
+    found = run_steps(steps, batch)
+    assert found.shape == images.shape
+    for number, (height, width) in enumerate(batch.sizes):
+        inside = (masks[number] > 0)[:, :height, :width].expand(3, -1, -1)
+        before, after = images[number, :, :height, :width], found[number, :, :height, :width]
+        assert torch.equal(after[~inside], before[~inside])
+        assert not torch.equal(after[inside], before[inside])
+        alone = run_steps(steps, batch.part(number, number + 1))
+        assert torch.equal(alone[0, :, :height, :width], after)
+
+
+def test_a_look_without_freedom_or_strength_changes_nothing(files: Path, tmp_path: Path) -> None:
+    models = shelf(files, tmp_path, "restyle")
+    pipeline = build(read_checkpoint(models, "large"), CPU)
+    batch = Batch(images=drawn(80, 70)[None], sizes=[(80, 70)])
+    for given in ({"freedom": 0}, {"strength": 0}):
+        assert torch.equal(pipeline.run(batch, None, models.get("large").complete(given)), batch.images)
+
+
+def test_files_that_are_not_those_of_the_card_are_refused(files: Path, tmp_path: Path) -> None:
+    models = shelf(files, tmp_path, "generate")
+    prove_weights(models, "large")
+    scheduler = tmp_path / "generate" / "large" / "pipeline" / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(scheduler.read_text().replace("0.012", "0.013"))
+    for look in (prove_weights, read_checkpoint):
+        with pytest.raises(CheckpointMismatch, match="the card names another"):
+            look(models, "large")
+
+
+def test_weights_that_could_run_code_are_not_read(files: Path, tmp_path: Path) -> None:
+    models = shelf(files, tmp_path, "generate")
+    unet = tmp_path / "generate" / "large" / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, unet.with_suffix(".bin"))
+    unet.unlink()
+    card = json.loads((tmp_path / "generate" / "large" / "model.json").read_text())
+    card["weights_sha256"] = digest_of(tmp_path / "generate" / "large")
+    (tmp_path / "generate" / "large" / "model.json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointMismatch, match="no pipeline to generate"):
+        made(CardShelf(tmp_path / "generate"), [Wish(attributes={}, seed=1)])
+    del models
+
+
+def test_what_is_on_no_disk_and_may_not_be_fetched_is_refused(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    config = CONFIG | {"hub": "nobody/nothing", "revision": "main"}
+    models = shelf(files, tmp_path, "generate", config=config)
+    with pytest.raises(CheckpointMismatch, match="cannot be had from nobody/nothing"):
+        read_checkpoint(models, "large")
