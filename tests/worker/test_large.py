@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jobs.cards import CardShelf
 from jobs.errors import CheckpointMismatch
-from tests.worker.tiny_diffusion import write_lora, write_pipeline
+from tests.worker.tiny_diffusion import write_adapter, write_lora, write_pipeline
 from worker.cascade import ReadyStep
 from worker.cascade import run as run_steps
 from worker.checkpoints import build, build_generating, prove_weights, read_checkpoint
@@ -49,8 +49,10 @@ def shelf(files: Path, folder: Path, operation: str, **members: Any) -> CardShel
     place = folder / operation / "large"
     for name in ("pipeline", "controlnet"):
         shutil.copytree(files / name, place / name)
-    if (files / "lora.safetensors").exists():
-        shutil.copy(files / "lora.safetensors", place)
+    for path in files.glob("*.safetensors"):
+        shutil.copy(path, place)
+    if (files / "image_encoder").exists():
+        shutil.copytree(files / "image_encoder", place / "image_encoder")
     card = {"name": "large", "version": "1", "operation": operation, "architecture": "diffusers", "summary": "."}
     card |= {"licence": "MIT", "config": CONFIG, "parameters": PARAMETERS, "weights_sha256": digest_of(place)}
     (place / "model.json").write_text(json.dumps(card | members))
@@ -89,6 +91,24 @@ def test_a_lora_beside_the_pipeline_changes_its_pictures(files: Path, tmp_path: 
     shutil.copytree(files, other)
     write_lora(other)
     assert not torch.equal(plain, made(shelf(other, tmp_path / "lora", "generate"), wish))
+
+
+def test_a_style_is_what_an_adapter_sees_in_its_references(files: Path, tmp_path: Path) -> None:
+    other = tmp_path / "files"
+    shutil.copytree(files, other)
+    write_adapter(other)
+    models = shelf(other, tmp_path, "restyle", needs_style=True)
+    pipeline = build(read_checkpoint(models, "large"), CPU)
+    batch = Batch(images=drawn(80, 70)[None], sizes=[(80, 70)])
+    dark, light = (torch.full((3, 50, 40), value, dtype=torch.uint8) for value in (20, 230))
+    codes = [pipeline.encode_style(references) for references in ([dark], [light], [dark, light])]
+    first, second, both = (code for code in codes if code is not None)
+    assert torch.allclose(both, (first + second) / 2, atol=1e-6)
+    for guidance in (1.0, 5.0):
+        parameters = models.get("large").complete({"guidance": guidance})
+        found = [pipeline.run(batch, code, parameters) for code in (first, first, second)]
+        assert torch.equal(found[0], found[1])
+        assert not torch.equal(found[0], found[2])
 
 
 @pytest.mark.parametrize("operation", ["restyle", "inpaint", "translate"])

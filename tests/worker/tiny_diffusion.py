@@ -9,8 +9,15 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 DOWN, UP = ("DownBlock2D", "CrossAttnDownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
 
@@ -61,6 +68,30 @@ def write_lora(folder: Path) -> None:
     unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
     layers = get_peft_model_state_dict(unet)
     StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers, weight_name="lora.safetensors")
+
+
+def write_adapter(folder: Path) -> None:
+    """Write an `ip_adapter.safetensors` for that pipeline, and the `image_encoder` that it sees with."""
+    torch.manual_seed(2)
+    tensors = {"image_proj.proj.weight": torch.randn(4 * 16, 8), "image_proj.proj.bias": torch.randn(4 * 16)}
+    tensors |= {"image_proj.norm.weight": torch.ones(16), "image_proj.norm.bias": torch.zeros(16)}
+    unet = UNet2DConditionModel.from_pretrained(folder / "pipeline" / "unet")
+    processors = [name for name in unet.attn_processors if "attn2" in name]
+    for number, name in enumerate(processors):
+        width = 16 if "mid" in name or "down_blocks.1" in name or "up_blocks.0" in name else 8
+        for part in ("k", "v"):
+            tensors[f"ip_adapter.{2 * number + 1}.to_{part}_ip.weight"] = torch.randn(width, 16)
+    save_file(tensors, folder / "ip_adapter.safetensors")
+    config = CLIPVisionConfig(
+        hidden_size=8,
+        intermediate_size=8,
+        projection_dim=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
+    )
+    CLIPVisionModelWithProjection(config).save_pretrained(folder / "image_encoder")
 
 
 def _text_encoder() -> CLIPTextModel:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers import (
     AutoPipelineForImage2Image,
     AutoPipelineForInpainting,
@@ -21,15 +22,18 @@ from diffusers import (
     ControlNetModel,
 )
 from torch import Tensor
+from transformers import CLIPVisionModelWithProjection
 
 from worker.pipelines.base import Batch, Parameters, Wish
 from worker.pipelines.by_painting import run_by_painting
-from worker.pipelines.by_table import check
+from worker.pipelines.by_table import check, mean_code
 from worker.pipelines.resizing import Enlarged, padded, smaller, strips
 
 STEP_PX = 64  # sides that every such network takes are multiples of it
 CONTROL = "controlnet"  # folders and files beside that of the pipeline
 LORA = "lora.safetensors"
+ADAPTER, ENCODER = "ip_adapter.safetensors", "image_encoder"
+MEAN, DEVIATION = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)  # of the pictures that CLIP learned from
 
 
 class _Large:
@@ -84,8 +88,15 @@ class FromWords(_Large):
 class _OfPictures(_Large, ABC):
     """Makes pictures of pictures; see `worker.pipelines.base.Pipeline`. The seed is a parameter, the same for all."""
 
-    def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> None:
-        """Return None: the card's prompt says it all."""
+    def encode_style(self, references: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor | None:
+        """Return what an IP-Adapter is told of references, float [2, 1, D]: of nothing, and of them. None without one.
+
+        After Ye et al. 2023, "IP-Adapter", arXiv:2308.06721; of several references the mean.
+        """
+        encoder = getattr(self._pipe, "image_encoder", None)
+        if encoder is None:
+            return None
+        return mean_code(references, weights, lambda picture: _seen(picture, encoder))
 
     @abstractmethod
     def run(self, batch: Batch, style: Tensor | None, parameters: Parameters) -> Tensor: ...
@@ -94,12 +105,15 @@ class _OfPictures(_Large, ABC):
         """Work on one picture that stays in memory: only a small copy goes to the device."""
         return self.run(batch, style, parameters)
 
-    def _of(self, parameters: Parameters, image: Tensor, **given: Any) -> Tensor:
+    def _of(self, style: Tensor | None, parameters: Parameters, image: Tensor, **given: Any) -> Tensor:
         """Return what comes of a small picture, float [1, 3, h, w] in [0, 1], or of its drawing."""
+        if style is not None:  # without guidance the library does not ask what nothing would look like
+            given |= {"ip_adapter_image_embeds": [style if float(parameters["guidance"]) > 1 else style[1:]]}
         height, width = image.shape[2:]
         tensors = {name: each for name, each in given.items() if isinstance(each, Tensor)}
         whole = {name: padded(each, STEP_PX, STEP_PX) for name, each in ({"image": image} | tensors).items()}
-        made = self._made(int(parameters["seed"]), parameters, {}, **(given | whole), **self._sizes(whole["image"]))
+        given |= whole | self._sizes(whole["image"])
+        made = self._made(int(parameters["seed"]), parameters, {}, **given)
         return made[:, :, :height, :width]
 
     def _sizes(self, whole: Tensor) -> dict[str, int]:
@@ -116,7 +130,7 @@ class FromPictures(_OfPictures):
         freedom = float(parameters["freedom"])
         return run_by_painting(
             batch,
-            lambda small: self._of(parameters, small, strength=freedom) if freedom else small,
+            lambda small: self._of(style, parameters, small, strength=freedom) if freedom else small,
             parameters,
             side=self.side_px,
             device=self._device,
@@ -144,7 +158,7 @@ class Fills(_OfPictures):
         for number, (height, width) in enumerate(batch.sizes):
             small = smaller(batch.images[number, :, :height, :width], self.side_px, self._device)
             mask = smaller(batch.masks[number, :, :height, :width], self.side_px, self._device)
-            filled = self._of(parameters, small, mask_image=(mask > 0).float(), strength=1.0)
+            filled = self._of(style, parameters, small, mask_image=(mask > 0).float(), strength=1.0)
             _put(result[number], filled, height, width)
         return result
 
@@ -164,7 +178,7 @@ class FromDrawings(_OfPictures):
         result = batch.images.clone(memory_format=torch.contiguous_format)
         for number, (height, width) in enumerate(batch.sizes):
             small = smaller(batch.images[number, :, :height, :width], self.side_px, self._device)
-            _put(result[number], self._of(parameters, small), height, width)
+            _put(result[number], self._of(style, parameters, small), height, width)
         return result
 
 
@@ -179,21 +193,35 @@ KINDS: Mapping[str, tuple[Callable[..., Any], Any]] = {
 
 def load(operation: str, config: Mapping[str, Any], folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """Build the pipeline of an operation from a folder: the library's own, or one that has that in `pipeline`, with a
-    `controlnet` to translate, and perhaps a `lora.safetensors`. Nothing is fetched, and only safetensors are read.
+    `controlnet` to translate, and perhaps a `lora.safetensors`, and an `ip_adapter.safetensors` with its
+    `image_encoder`. Nothing is fetched, and only safetensors are read.
 
     Raises:
         OSError, ValueError: a file is missing, or is not what the library takes.
 
     """
     kind, finds = KINDS[operation]
-    how = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
+    how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
     control = {"controlnet": _control(folder, how)} if kind is FromDrawings else {}
     own = folder / "pipeline"
     pipe = finds.from_pretrained(own if own.is_dir() else folder, **control, **how)
+    if kind is not FromWords and (folder / ADAPTER).is_file():
+        pipe.image_encoder = CLIPVisionModelWithProjection.from_pretrained(folder / ENCODER, **how)
+        pipe.load_ip_adapter(folder, subfolder="", weight_name=ADAPTER, image_encoder_folder=None)
     pipe.set_progress_bar_config(disable=True)
     if (folder / LORA).is_file():
         pipe.load_lora_weights(folder, weight_name=LORA)
     return kind(pipe.to(device), config, device)
+
+
+def _seen(picture: Tensor, encoder: Any) -> Tensor:
+    """Return how an encoder sees a picture, uint8 [3, h, w] -> float [2, 1, D]: zeros, and the code."""
+    side = encoder.config.image_size
+    whole = picture[None].to(encoder.device).float() / 255
+    small = F.interpolate(whole, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+    mean, deviation = (small.new_tensor(each)[:, None, None] for each in (MEAN, DEVIATION))
+    code = encoder(((small - mean) / deviation).to(encoder.dtype)).image_embeds[None]
+    return torch.cat((torch.zeros_like(code), code))
 
 
 def _control(folder: Path, how: Mapping[str, Any]) -> Any:
