@@ -13,9 +13,17 @@ from tests.worker.drawn import draw_photos
 from worker.networks.grade import GradeNetwork
 from worker.training.grade import CARD, PHOTO_SIDE_PX, objective
 from worker.training.grade_examples import draw_examples
-from worker.training.grades import apply_grades, principal_grades, random_grades
+from worker.training.grades import apply_grades, principal_grades, random_grades, random_hues
 from worker.training.manifests import Described
-from worker.training.photos import NoPhotos, PhotoSet, find_photos, load_photos, random_outlines, random_whites
+from worker.training.photos import (
+    NoPhotos,
+    PhotoSet,
+    find_photos,
+    load_photos,
+    random_outlines,
+    random_views,
+    random_whites,
+)
 
 SMALL = {"code": 16, "basis": 6, "lattice": 5, "width": 8}
 
@@ -126,6 +134,41 @@ def test_the_answer_is_the_reference_grade_on_the_same_pixels(photos: PhotoSet) 
     for part in (examples.colours, examples.wanted):
         same = (part - examples.plain).abs().amax((1, 2)) < 1e-3
         assert 1 <= same.sum() <= 24
+
+
+def test_some_examples_have_the_references_of_all_that_share_their_grade(photos: PhotoSet) -> None:
+    shares = draw_examples(photos.pixels, 66, generator()).shares  # the last group has two
+    torch.testing.assert_close(shares.sum(1), torch.ones(66))
+    alone = shares.diagonal() == 1
+    assert 20 <= alone.sum() <= 46
+    assert {tuple(row.nonzero().flatten().tolist()) for row in shares[~alone]} <= {
+        *(tuple(range(first, first + 4)) for first in range(0, 64, 4)),
+        (64, 65),
+    }
+
+
+def test_those_that_share_their_grade_are_graded_alike() -> None:
+    # Of photos of one colour, a batch shows what each reference's grade does to it.
+    grey = torch.full((2, 3, 64, 64), 128, dtype=torch.uint8)
+    examples = draw_examples(grey, 64, generator())
+    wanted, plain = examples.wanted.mean(1), examples.plain
+    untouched = (plain - 128 / 255).abs().amax((1, 2)) < 1e-3  # none of it is white
+    groups = [wanted[first : first + 4][untouched[first : first + 4]] for first in range(0, 64, 4)]
+    assert max(float((each - each[:1]).abs().max()) for each in groups if len(each)) < 1e-3
+    assert torch.stack([each[0] for each in groups if len(each)]).std(0).min() > 0.02
+
+
+def test_a_view_shows_most_of_a_photo_and_other_hues_leave_grey_grey(photos: PhotoSet) -> None:
+    ramp = torch.linspace(0, 255, 64).to(torch.uint8).expand(200, 3, 64, 64)
+    views = random_views(ramp, 48, generator())
+    ends = views[:, 0, 0][:, [0, -1]]
+    assert ((ends[:, 1] - ends[:, 0]).abs() > 0.66).all()
+    assert 0.3 < (ends[:, 0] > ends[:, 1]).float().mean() < 0.7, "half of them are mirrored"
+    colours = photos.pixels[:4].flatten(2).transpose(1, 2) / 255
+    grey = colours.mean(2, keepdim=True).expand_as(colours).clamp(min=1e-3)
+    hues = random_hues(4, generator=generator())
+    torch.testing.assert_close(apply_grades(grey, hues), grey)
+    assert (apply_grades(colours, hues) - colours).abs().mean() > 0.05
 
 
 def test_the_photos_own_look_is_the_answer_where_that_is_wanted(photos: PhotoSet) -> None:

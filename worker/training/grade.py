@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from worker.networks.colour import delta_e_2000, srgb_to_lab
+from worker.networks.colour_table import look_up
 from worker.networks.grade import THUMBNAIL_PX, GradeNetwork
 from worker.training.grade_examples import Examples, draw_examples
 from worker.training.grades import principal_grades
@@ -73,9 +74,11 @@ def objective(network: GradeNetwork, examples: Examples) -> Tensor:
     (so that the first table learns what "ungraded" means); and what keeps tables smooth and rising.
     """
     codes = network.encode(torch.cat((examples.content, examples.reference)))
-    content, style = codes.chunk(2)
+    content, references = codes.chunk(2)
+    style = examples.shares @ references.float()
     off, on = network.tables(content, style, examples.white_stays)
-    canonical, graded = network(content, style, examples.white_stays, examples.colours)
+    canonical = look_up(off, examples.colours)
+    graded = look_up(on, canonical)
     distance = _distance(graded, examples.wanted) + 0.15 * _distance(canonical, examples.plain)
     return distance + 0.02 * (_roughness(off) + _roughness(on)) + 0.1 * (_falling(off) + _falling(on))
 

@@ -4,6 +4,9 @@ The same random grade is put on a reference and, unseen, on the content: what th
 stand on white, as a catalogue's do. Whether that white is to stay white is for a recipe to say, so the network is told:
 where it is, the grade is on the product alone, cut out, in the answer and in half of the references; where it is not,
 the grade is on the whole picture, as a photographer grades, and tints the white too.
+
+Some examples that follow one another share their wanted grade. Half of them have one reference, as the hardest of users
+would give; the others see what the whole group was given.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ import torch
 from torch import Tensor
 
 from worker.networks.grade import THUMBNAIL_PX
-from worker.training.grades import Grades, apply_grades, random_grades
-from worker.training.photos import random_crops, random_outlines, random_whites
+from worker.training.grades import Grades, apply_grades, random_grades, random_hues
+from worker.training.photos import random_outlines, random_views, random_whites
 
 # The shares below are chosen: about what shops' pictures look like, with enough of every case to learn it.
 _BOTH_ON_WHITE = 0.32
@@ -27,6 +30,9 @@ _SAME_PHOTO = 0.2  # the reference is another crop of the content's photo
 _CONTENT_GRADE = 0.7  # strength of the content's own grade, which must come off first
 _COLLAGE = 0.5  # two photos in one: the few thousand photos there are must not be recognised, and their grade recalled
 _UNGRADED = 0.1  # of contents, and of references: ordinary photos must be left in peace
+_RECOLOURED = 0.3  # inside of an outline: things come in any colour, whatever light and camera did to them
+_TOGETHER = 4  # examples that share a wanted grade
+_ALONE = 0.5  # of these: have one reference all the same
 _POINTS = 576  # colours per picture that the loss is taken over: a table is a function of the colour alone
 
 
@@ -36,6 +42,7 @@ class Examples:
 
     content: Tensor  # graded, as the network sees it
     reference: Tensor  # another photo with the grade that is wanted
+    shares: Tensor  # [N, N]: how much of its style an example has from each reference; rows add up to 1
     white_stays: Tensor  # [N, 1]: 1 where a white background is exempt from the grade, else 0
     colours: Tensor  # some of the content's pixels
     plain: Tensor  # the same pixels without any grade
@@ -79,24 +86,27 @@ def draw_examples(pixels: Tensor, count: int, generator: torch.Generator, *, wan
     other = torch.randint(len(pixels), (count,), generator=generator)
     same = torch.rand(count, generator=generator) < _SAME_PHOTO
     other = torch.where(same, which, other)
+    group = torch.arange(count) // _TOGETHER
+    groups = int(group[-1]) + 1
 
     kind = torch.rand(count, generator=generator)
     both = kind < _BOTH_ON_WHITE
     content_white = both | ((kind >= _BOTH_ON_WHITE) & (kind < _BOTH_ON_WHITE + _CONTENT_ON_WHITE))
     reference_white = both | (kind >= 1 - _REFERENCE_ON_WHITE)
-    white_stays = torch.rand(count, generator=generator) < _WHITE_STAYS
+    white_stays = (torch.rand(groups, generator=generator) < _WHITE_STAYS)[group]
     cut_out = white_stays & (torch.rand(count, generator=generator) < _CUT_OUT)
 
     content = _scene(_photos(pixels, which, generator), content_white, white_stays, generator)
     reference = _scene(_photos(pixels, other, generator), reference_white, cut_out, generator)
     own = random_grades(count, strength=_strengths(count, _CONTENT_GRADE, generator), generator=generator)
-    wanted = random_grades(count, strength=_strengths(count, wanted_strength, generator), generator=generator)
+    wanted = random_grades(groups, strength=_strengths(groups, wanted_strength, generator), generator=generator)[group]
     picture = content.graded(own)
     places = torch.randperm(THUMBNAIL_PX**2, generator=generator)[:_POINTS]
     few = content.at(places)
     return Examples(
         content=picture,
         reference=reference.graded(wanted),
+        shares=_shares(group, generator),
         white_stays=white_stays[:, None].float(),
         colours=picture.flatten(2)[:, :, places].transpose(1, 2),
         plain=few.graded(None).flatten(2).transpose(1, 2),
@@ -104,13 +114,32 @@ def draw_examples(pixels: Tensor, count: int, generator: torch.Generator, *, wan
     )
 
 
+def _shares(group: Tensor, generator: torch.Generator) -> Tensor:
+    """Say which references make each example's style: its own, or all of its group, [N] -> [N, N]."""
+    together = (group[:, None] == group).float()
+    alone = torch.rand(len(group), 1, generator=generator) < _ALONE
+    return torch.where(alone, torch.eye(len(group)), together / together.sum(1, keepdim=True))
+
+
 def _photos(pixels: Tensor, which: Tensor, generator: torch.Generator) -> Tensor:
-    """Crop photos [N, 3, 48, 48], and lay some of them over another one."""
-    count = len(which)
-    photo = random_crops(pixels[which], THUMBNAIL_PX, generator)
-    below = random_crops(pixels[torch.randint(len(pixels), (count,), generator=generator)], THUMBNAIL_PX, generator)
-    alone = (torch.rand(count, 1, 1, 1, generator=generator) >= _COLLAGE).float()
-    return torch.lerp(below, photo, torch.maximum(random_outlines(count, THUMBNAIL_PX, generator), alone))
+    """Show photos [N, 3, 48, 48], with other colours inside of an outline of some, and lay some over another one."""
+    photo = random_views(pixels[which], THUMBNAIL_PX, generator)
+    for share, changed in ((_RECOLOURED, _recoloured), (_COLLAGE, _laid_over)):
+        some = torch.rand(len(which), generator=generator) < share
+        outlines = random_outlines(int(some.sum()), THUMBNAIL_PX, generator)
+        photo[some] = changed(photo[some], outlines, pixels, generator)
+    return photo
+
+
+def _recoloured(photo: Tensor, outline: Tensor, _pixels: Tensor, generator: torch.Generator) -> Tensor:
+    colours = photo.flatten(2).transpose(1, 2)
+    other = apply_grades(colours, random_hues(len(photo), generator=generator))
+    return torch.lerp(photo, other.transpose(1, 2).reshape(photo.shape), outline)
+
+
+def _laid_over(photo: Tensor, outline: Tensor, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    which = torch.randint(len(pixels), (len(photo),), generator=generator)
+    return torch.lerp(random_views(pixels[which], THUMBNAIL_PX, generator), photo, outline)
 
 
 def _scene(photo: Tensor, on_white: Tensor, cut_out: Tensor, generator: torch.Generator) -> _Scene:

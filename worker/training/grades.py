@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +26,10 @@ class Grades:
     shadows: Tensor  # tint added towards black
     highlights: Tensor  # tint added towards white
 
+    def __getitem__(self, which: Tensor) -> Grades:
+        """Return these grades, in this order."""
+        return Grades(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
 
 def random_grades(count: int, *, strength: Tensor | float = 1.0, generator: torch.Generator) -> Grades:
     """Draw grades. `strength` [count, 1] or one number scales every slider; at 0 the grade changes nothing.
@@ -46,6 +50,13 @@ def random_grades(count: int, *, strength: Tensor | float = 1.0, generator: torc
         shadows=spread(3, 0.05),
         highlights=spread(3, 0.05),
     )
+
+
+def random_hues(count: int, *, generator: torch.Generator) -> Grades:
+    """Draw grades that give things any other colour; greys stay."""
+    nothing = random_grades(count, strength=0.0, generator=generator)
+    angle = (torch.rand(count, 1, generator=generator) * 2 - 1) * math.pi
+    return replace(nothing, hue=angle, saturation=(torch.randn(count, 1, generator=generator) * 0.4).exp())
 
 
 def apply_grades(colours: Tensor, grades: Grades) -> Tensor:

@@ -28,6 +28,7 @@ READERS = 8
 MAX_BYTES = 64 << 20  # of one photo
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises, all told
+_LEAST_SHOWN = 0.7  # of a photo's side; chosen: half of its area
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
@@ -194,6 +195,21 @@ def random_crops(pixels: Tensor, side: int, generator: torch.Generator) -> Tenso
     columns[mirrored] = columns[mirrored].flip(1)
     batch = torch.arange(count)[:, None, None]
     return pixels.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2) / 255
+
+
+def random_views(pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Show a half of each photo or more, up to all of it, at one size, and mirror half of them.
+
+    Shape: uint8 [N, 3, S, S] -> float [N, 3, side, side] in [0, 1].
+    """
+    count = len(pixels)
+    shown = _LEAST_SHOWN + (1 - _LEAST_SHOWN) * torch.rand(count, generator=generator).sqrt()
+    across, down = (torch.rand(2, count, generator=generator) * 2 - 1) * (1 - shown)
+    mirrored = torch.where(torch.rand(count, generator=generator) < 0.5, -shown, shown)
+    nothing = torch.zeros(count)
+    moves = torch.stack((mirrored, nothing, across, nothing, shown, down), dim=1).view(count, 2, 3)
+    grid = F.affine_grid(moves, [count, 3, side, side], align_corners=False)
+    return F.grid_sample(pixels.float() / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def random_outlines(count: int, side: int, generator: torch.Generator) -> Tensor:
