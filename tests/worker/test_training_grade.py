@@ -158,6 +158,12 @@ def test_those_that_share_their_grade_are_graded_alike() -> None:
     assert torch.stack([each[0] for each in groups if len(each)]).std(0).min() > 0.02
 
 
+def test_examples_can_be_drawn_one_by_one(photos: PhotoSet) -> None:
+    random = generator()
+    for _ in range(8):  # most of these have a photo that is neither laid over another nor recoloured
+        assert draw_examples(photos.pixels, 1, random).shares.tolist() == [[1]]
+
+
 def test_a_view_shows_most_of_a_photo_and_other_hues_leave_grey_grey(photos: PhotoSet) -> None:
     ramp = torch.linspace(0, 255, 64).to(torch.uint8).expand(200, 3, 64, 64)
     views = random_views(ramp, 48, generator())

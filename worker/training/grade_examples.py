@@ -126,8 +126,9 @@ def _photos(pixels: Tensor, which: Tensor, generator: torch.Generator) -> Tensor
     photo = random_views(pixels[which], THUMBNAIL_PX, generator)
     for share, changed in ((_RECOLOURED, _recoloured), (_COLLAGE, _laid_over)):
         some = torch.rand(len(which), generator=generator) < share
-        outlines = random_outlines(int(some.sum()), THUMBNAIL_PX, generator)
-        photo[some] = changed(photo[some], outlines, pixels, generator)
+        if some.any():  # of a small batch it may be none
+            outlines = random_outlines(int(some.sum()), THUMBNAIL_PX, generator)
+            photo[some] = changed(photo[some], outlines, pixels, generator)
     return photo
 
 
