@@ -1,7 +1,9 @@
 """What `vae` learns: pictures from a vector and words; see `worker.training.objectives`.
 
 Kingma & Welling 2014, arXiv:1312.6114, equation 10, with as much trust in pixels as fits them best: Rybkin et al. 2021,
-"Simple and Effective VAE Training with Calibrated Decoders", arXiv:2006.13202, equation 9.
+"Simple and Effective VAE Training with Calibrated Decoders", arXiv:2006.13202, equation 9. Departure: values are
+distributed about what is painted as Laplace has it, whose middle is sharper than a mean. Vectors are short, so that
+they do not say again what words say.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from worker.training.photos import Photos
 from worker.training.pictures import SIDE_PX, Pictures, check_side, draw_pictures
 from worker.training.vq_vae import psnr_db
 
-SIZES: dict[str, int] = {"side_px": SIDE_PX, "width": 12, "latent": 48, "code": 128}
+SIZES: dict[str, int] = {"side_px": SIDE_PX, "width": 12, "latent": 12, "code": 128}
 SHEET_ROWS = 8
 _PROBE_SEED = 0
 
@@ -88,9 +90,9 @@ class VaeObjective:
 def _bound(network: Vae, examples: Pictures, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the negative bound in nats per value, what is painted, and the vectors' nats: [], [N, 3, h, w], [N]."""
     painted, mean, deviation = network(examples.pixels, examples.words, noise)
-    error = (painted - examples.pixels).square().mean()
+    error = (painted - examples.pixels).abs().mean()
     said = divergence(mean, deviation)
-    return 0.5 * (error + 1e-6).log() + said.mean() / examples.pixels[0].numel(), painted, said
+    return (error + 1e-6).log() + said.mean() / examples.pixels[0].numel(), painted, said
 
 
 def _noise(network: Vae, examples: Pictures) -> Tensor:
