@@ -38,7 +38,7 @@ from worker.training.photos import UNREADABLE
 
 SIDE_PX = 512  # longer side of the photos
 STEP_PX = 4  # their sides are multiples of it: each can be made smaller by it
-PHOTOS, QUICK_PHOTOS = 60, 8
+PHOTOS, QUICK_PHOTOS = 24, 8
 PUBLIC = ("coffee", "chelsea", "rocket")  # in skimage.data
 HOLES_SEED = 5
 CPU = torch.device("cpu")

@@ -1,11 +1,10 @@
-"""Fills what is missing in a picture, from the coarse to the fine.
+"""Fills what is missing in a picture: smoothly first, and then with the lines and the shades that a network adds.
 
 Yu et al. 2019, "Free-Form Image Inpainting with Gated Convolution", arXiv:1806.03589: a network with skips, dilated in
 the middle, of which every convolution has a gate that learns what to trust of what is known and what was guessed.
-Departures: one small network takes the place of a coarse and a fine one; it goes through a pyramid of the picture, and
-is shown at each size what it made of half of it. So the hole may be of any size, and what the network sees at once need
-not be large. The pyramid is that of Gortler et al. 1996, "The Lumigraph", section 3.4 (pull and push): a pixel of half
-the size is the mean of those that are known, and known if one of them is.
+Departures: the paper's coarse network gives way to a formula, a pyramid as of Gortler et al. 1996, "The Lumigraph",
+section 3.4 (pull and push), with Jacobi's steps at each size. So a hole may be of any size, what is filled meets what
+is around it, and the network, much smaller than the paper's, begins where formulas end.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from worker.networks.painting import enlarged
 
 STEP = 4  # two halvings: sides of what goes in are multiples of it
 REACH_PX = 48  # what lies further away does not tell on a pixel; a multiple of STEP
+RELAXING = 8  # steps at each size; chosen: fewer leave the squares of the pyramid to be seen
 _DILATIONS = (1, 2, 4, 1)  # at a fourth of the size
 _QUIET = 0.1  # of the last layer, before training: the first pictures are the guesses, almost
 
@@ -54,22 +54,6 @@ class InpaintingNetwork(nn.Module):
         change: Tensor = self.out(features).float()
         return filled + hole * change
 
-    def fill(self, pictures: Tensor, hole: Tensor, levels: int) -> list[Tensor]:
-        """Return the pictures filled, from those of the smallest size to those of their own.
-
-        pictures: float [N, 3, H, W] in [0, 1]; what is in the holes does not matter. hole: float [N, 1, H, W]. Both
-        sides are multiples of STEP at the smallest of so many levels.
-        """
-        pyramid = [(pictures, 1 - hole)]
-        for _ in range(levels - 1):
-            pyramid.append(halved(*pyramid[-1]))
-        guess = mean_colour(*pyramid[-1])
-        found = []
-        for values, known in reversed(pyramid):
-            found.append(self(torch.where(known > 0, values, guess), 1 - known))
-            guess = enlarged(found[-1])
-        return found
-
 
 class _Gated(nn.Module):
     """Equation 3 of the paper, with its ELU; borders go on, so that they are no frame."""
@@ -93,8 +77,25 @@ def halved(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return F.avg_pool2d(values, 2) / counts.clamp(min=0.25), (counts > 0).float()
 
 
-def mean_colour(values: Tensor, known: Tensor) -> Tensor:
-    """Return the mean of what is known of each picture, [N, 3, 1, 1]; grey where nothing is."""
-    count = known.sum((2, 3), keepdim=True)
-    mean = (values * known).sum((2, 3), keepdim=True) / count.clamp(min=1)
-    return torch.where(count > 0, mean, 0.5)
+def smooth(pictures: Tensor, hole: Tensor) -> Tensor:
+    """Return the pictures, float [N, 3, H, W], with holes, float [N, 1, H, W], filled by what is around, smoothly."""
+    pyramid = [(pictures, 1 - hole)]
+    while max(pyramid[-1][0].shape[2:]) > 1:
+        pyramid.append(halved(*pyramid[-1]))
+    guess = torch.where(pyramid[-1][1] > 0, pyramid[-1][0], 0.5)  # grey where nothing is known at all
+    for values, known in reversed(pyramid[:-1]):
+        height, width = values.shape[2:]
+        guess = relaxed(values, known, enlarged(guess)[:, :, :height, :width])
+    return guess
+
+
+def relaxed(values: Tensor, known: Tensor, guess: Tensor) -> Tensor:
+    """Return what is known, and for the rest a guess that was made smooth: float [N, 3, H, W].
+
+    Jacobi's steps towards what Laplace's equation says, from a guess that is right but for its finest parts.
+    """
+    filled = torch.where(known > 0, values, guess)
+    for _ in range(RELAXING):
+        around = F.avg_pool2d(F.pad(filled, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        filled = torch.where(known > 0, values, around)
+    return filled

@@ -1,25 +1,25 @@
 """`inpainting`: fills what masks mark, from the surroundings (`worker.networks.inpainting`).
 
-A pyramid of the picture is filled from its smallest size up, tile by tile; tiles without a hole cost nothing. So a hole
-may be as large as it likes, and a picture, too.
+Half of the picture is filled smoothly, as a whole; the picture itself tile by tile, smoothly and then by the network.
+Tiles without a hole cost nothing. So a hole may be as large as it likes, and a picture, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from worker.networks.inpainting import REACH_PX, InpaintingNetwork, halved, mean_colour
+from worker.networks.inpainting import REACH_PX, RELAXING, InpaintingNetwork, halved, relaxed, smooth
 from worker.pipelines.base import Batch, Parameters
 from worker.pipelines.by_table import check
 from worker.pipelines.resizing import strips
 from worker.pipelines.tiles import Tile, tiles
 
-TILE_PX = 128  # of the middle; a multiple of the network's STEP, so that its grid lies alike in each
-SMALLEST_PX = 48  # longer side of the smallest size; chosen: the network sees as far
+TILE_PX = 128  # of the middle; a multiple of the network's STEP, as is what is around, so that its grid lies alike
+AROUND_PX = REACH_PX + RELAXING
 
 
 class Inpainting:
@@ -56,41 +56,29 @@ class Inpainting:
 
     def _fill(self, picture: Tensor, hole: Tensor, result: Tensor) -> None:
         """Fill the hole of one picture, uint8 [3, h, w], in the result."""
-        levels = [_halved_in_strips(picture, hole, self._device)]
-        while max(levels[-1][0].shape[2:]) > SMALLEST_PX:
-            levels.append(halved(*levels[-1]))
-        guess = mean_colour(*levels[-1])[0]
-        for values, known in reversed(levels):
-            filled = values[0].clone()
-            for tile, found in self._tiles(values[0], known[0] == 0, guess):
-                filled[(slice(None), *tile.place())] = found
-            guess = filled
-        for tile, found in self._tiles(picture, hole, guess):
+        guess = smooth(*_halved_in_strips(picture, hole, self._device))[0]
+        height, width = picture.shape[1:]
+        for tile in tiles(height, width, side=TILE_PX, around=AROUND_PX):
             place = (slice(None), *tile.place())
+            if not bool(hole[place].any()):
+                continue
+            seen, missing = (
+                tile.cut(picture).to(self._device)[None] / 255,
+                tile.cut(hole).to(self._device)[None].float(),
+            )
+            filled = relaxed(seen, 1 - missing, _enlarged(guess, tile, height, width)[None])
+            found = tile.middle(self._network(filled, missing)[0])
             pixels = (found * 255).round().clamp(0, 255).to(torch.uint8).to(result.device)
             result[place] = torch.where(hole[place], pixels, picture[place])
 
-    def _tiles(self, picture: Tensor, hole: Tensor, guess: Tensor) -> Iterator[tuple[Tile, Tensor]]:
-        """Yield those with a hole, and what is in them afterwards, float [3, h, w] in about [0, 1].
-
-        picture: [3, h, w], uint8 or float in [0, 1]. guess: of half the size, or of one pixel.
-        """
-        for tile in tiles(*picture.shape[1:], side=TILE_PX, around=REACH_PX):
-            if not bool(hole[(slice(None), *tile.place())].any()):
-                continue
-            seen, missing = tile.cut(picture).to(self._device), tile.cut(hole).to(self._device)
-            seen = seen / 255 if seen.dtype == torch.uint8 else seen
-            filled = torch.where(missing, _enlarged(guess, tile, *picture.shape[1:]), seen)
-            yield tile, tile.middle(self._network(filled[None], missing[None].float())[0])
-
 
 def _halved_in_strips(picture: Tensor, hole: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return half of the size, as `halved` does: float [1, 3, h, w] in [0, 1] and [1, 1, h, w]."""
+    """Return half of the size, float [1, 3, h, w] in [0, 1], and the hole in it, float [1, 1, h, w]; see `halved`."""
     parts = [
         halved(picture[None, :, top:end].to(device) / 255, (~hole[None, :, top:end]).to(device).float())
         for top, end in strips(*picture.shape[1:], step=2)
     ]
-    return torch.cat([values for values, _ in parts], dim=2), torch.cat([known for _, known in parts], dim=2)
+    return torch.cat([values for values, _ in parts], dim=2), 1 - torch.cat([known for _, known in parts], dim=2)
 
 
 def _enlarged(small: Tensor, tile: Tile, height: int, width: int) -> Tensor:

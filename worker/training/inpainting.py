@@ -1,8 +1,7 @@
 """What `inpainting` learns: what is behind holes that are drawn into photos; see `worker.training.objectives`.
 
 The loss is the mean distance of pixels in the hole (L1, as Yu et al. 2019, arXiv:1806.03589, section 3.4, but without
-their discriminator), at each size of the pyramid, and that of neighbours' differences at the largest, so that lines go
-on.
+their discriminator), and that of neighbours' differences, so that lines go on.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worker.networks.inpainting import InpaintingNetwork, mean_colour
+from worker.networks.inpainting import InpaintingNetwork, smooth
 from worker.quality.similarity import psnr_db
 from worker.training.damage import random_holes
 from worker.training.photos import Photos, random_crops, random_outlines, random_whites
@@ -23,7 +22,6 @@ from worker.training.photos import Photos, random_crops, random_outlines, random
 SIZES: dict[str, int] = {"width": 16}
 PHOTO_SIDE_PX = 224  # photos are kept at this size
 CROP_PX = 96
-LEVELS = 3  # sizes of the pyramid: 96, 48 and 24 px, as small as the smallest of a whole picture
 SHEET_ROWS = 8
 _ON_WHITE = 0.3  # of the examples; chosen
 _EDGES = 0.5  # weight of neighbours' differences; chosen
@@ -58,7 +56,7 @@ class InpaintingObjective:
     architecture = "inpainting"
     side_px = PHOTO_SIDE_PX
     probe_examples = 48
-    headline = "held_out_psnr_db"
+    headline = "held_out_gain_db"
     sizes: Mapping[str, Any] = SIZES
     card: Mapping[str, Any] = CARD
 
@@ -78,36 +76,31 @@ class InpaintingObjective:
         return Examples(pictures=pictures, holes=random_holes(count, CROP_PX, generator))
 
     def loss(self, network: InpaintingNetwork, examples: Examples) -> Tensor:
-        filled = network.fill(examples.pictures, examples.holes, LEVELS)
-        loss = _edges_apart(filled[-1], examples) * _EDGES
-        for found in filled:
-            times = CROP_PX // found.shape[2]
-            wanted, hole = F.avg_pool2d(examples.pictures, times), F.avg_pool2d(examples.holes, times)
-            missing = (hole == 1).float()  # all of it: what is known in part is not for the network to change
-            loss = loss + ((found - wanted).abs() * missing).sum() / (3 * missing.sum()).clamp(min=1)
-        return loss
+        away = self._filled(network, examples) - examples.pictures  # 0 outside of the holes
+        edges = away.diff(dim=2).abs().sum() + away.diff(dim=3).abs().sum()
+        return (away.abs().sum() + _EDGES * edges) / (3 * examples.holes.sum())
 
     @torch.inference_mode()
     def measure(self, network: InpaintingNetwork, examples: Examples) -> dict[str, float]:
-        """Return likeness inside of the holes, of what is found there and of the mean colour around."""
-        found = network.fill(examples.pictures, examples.holes, LEVELS)[-1]
-        mean = mean_colour(examples.pictures, 1 - examples.holes).expand_as(found)
+        """Return likeness inside of the holes, of what is found there and of the smooth guess that it begins with."""
+        found, guess = self._filled(network, examples), smooth(examples.pictures, examples.holes)
+        of_guess = _psnr_db_inside(guess, examples)
+        of_found = _psnr_db_inside(found, examples)
         return {
-            "held_out_psnr_db": _psnr_db_inside(found, examples),
-            "held_out_mean_colour_psnr_db": _psnr_db_inside(mean, examples),
+            "held_out_psnr_db": of_found,
+            "held_out_smooth_psnr_db": of_guess,
+            "held_out_gain_db": of_found - of_guess,
         }
 
     @torch.inference_mode()
     def sample(self, network: InpaintingNetwork, examples: Examples) -> dict[str, Tensor]:
         few = Examples(pictures=examples.pictures[:SHEET_ROWS], holes=examples.holes[:SHEET_ROWS])
-        found = network.fill(few.pictures, few.holes, LEVELS)[-1].clamp(0, 1)
-        return {"with a hole": few.pictures * (1 - few.holes), "found": found, "photo": few.pictures}
+        guess, found = smooth(few.pictures, few.holes), self._filled(network, few).clamp(0, 1)
+        return {"hole": few.pictures * (1 - few.holes), "smooth": guess, "found": found, "photo": few.pictures}
 
-
-def _edges_apart(found: Tensor, examples: Examples) -> Tensor:
-    """Return the mean distance of neighbours' differences where a hole is near."""
-    away = found - examples.pictures  # 0 outside of the holes
-    return (away.diff(dim=2).abs().sum() + away.diff(dim=3).abs().sum()) / (6 * examples.holes.sum())
+    def _filled(self, network: InpaintingNetwork, examples: Examples) -> Tensor:
+        found: Tensor = network(smooth(examples.pictures, examples.holes), examples.holes)
+        return found
 
 
 def _psnr_db_inside(found: Tensor, examples: Examples) -> float:
