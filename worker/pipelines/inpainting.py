@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from worker.networks.inpainting import REACH_PX, RELAXING, InpaintingNetwork, halved, relaxed, smooth
@@ -20,6 +21,7 @@ from worker.pipelines.tiles import Tile, tiles
 
 TILE_PX = 128  # of the middle; a multiple of the network's STEP, as is what is around, so that its grid lies alike
 AROUND_PX = REACH_PX + RELAXING
+NEAR_PX = 8  # chosen: as wide as letters' strokes
 
 
 class Inpainting:
@@ -67,9 +69,17 @@ class Inpainting:
                 tile.cut(hole).to(self._device)[None].float(),
             )
             filled = relaxed(seen, 1 - missing, _enlarged(guess, tile, height, width)[None])
-            found = tile.middle(self._network(filled, missing)[0])
+            found = tile.middle(_as_around(self._network(filled, missing), filled)[0])
             pixels = (found * 255).round().clamp(0, 255).to(torch.uint8).to(result.device)
             result[place] = torch.where(hole[place], pixels, picture[place])
+
+
+def _as_around(found: Tensor, filled: Tensor) -> Tensor:
+    """Keep each pixel between the darkest and the lightest that are near: on a plain ground nothing is added."""
+    size, beyond = 2 * NEAR_PX + 1, NEAR_PX
+    highest = F.max_pool2d(filled, size, stride=1, padding=beyond)
+    lowest = -F.max_pool2d(-filled, size, stride=1, padding=beyond)
+    return found.clamp(lowest, highest)
 
 
 def _halved_in_strips(picture: Tensor, hole: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
