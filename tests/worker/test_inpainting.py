@@ -212,6 +212,11 @@ def test_holes_larger_than_its_reach_are_filled_from_far_away_in_pieces_of_one_s
     assert shapes == {(1, 3, side, side)}
 
 
+def test_plain_grounds_stay_plain_whatever_the_network_adds(pipeline: Inpainting) -> None:
+    ground = torch.tensor([200, 120, 40], dtype=torch.uint8)[:, None, None].expand(3, 90, 70).contiguous()
+    assert (fill(pipeline, ground, hole(90, 70)).int() - ground).abs().max() <= 1
+
+
 def test_a_batch_without_masks_is_refused(pipeline: Inpainting) -> None:
     with pytest.raises(ValueError, match="no masks"):
         pipeline.run(Batch(images=picture(8, 8)[None], sizes=[(8, 8)]), None, {})
