@@ -43,7 +43,7 @@ def weights(shelf: CardShelf) -> Path:
 
 RESTYLING = ["monge-kantorovich", "painter", "reference-grade", "reinhard", "unchanged"]
 CHANGING = ["inpainting", "super-resolution-2x", "super-resolution-4x"]
-MAKING = ["studio-vae"]
+MAKING = [name for name, card in CardShelf().cards.items() if card.operation == "generate"]
 
 
 @pytest.mark.parametrize("name", [*CHANGING, *RESTYLING])
