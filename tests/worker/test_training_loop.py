@@ -233,6 +233,22 @@ def test_a_run_without_progress_ends_early_with_its_best_weights(folder: Path, t
     assert card.metrics["held_out_psnr_db"] == pytest.approx(max(measured), abs=1e-3)
 
 
+def test_what_is_kept_is_the_moving_average_of_the_weights(folder: Path, tmp_path: Path) -> None:
+    settings = config(folder, ema=0.9, checkpoint_every=1, measure_every=3, iterations=3)
+    found = []
+    for until in (2, None):
+        train(settings, tmp_path / "run", until=until)
+        found.append(load_file(tmp_path / "run" / "checkpoint.safetensors"))
+    before, after = ({name: tensors[name] for name in tensors if name.startswith("average/")} for tensors in found)
+    kept = load_file(tmp_path / "run" / "weights.safetensors")
+    for name, average in before.items():
+        now = found[1][name.replace("average/", "network/")]
+        expected = average.lerp(now, 1 - 3 / 13)  # in a run's first iterations the average forgets faster
+        assert torch.allclose(after[name], expected, atol=1e-6)
+        assert torch.equal(kept[name.removeprefix("average/")], after[name])
+    assert any(not torch.equal(each, found[1][name.replace("average/", "network/")]) for name, each in after.items())
+
+
 def test_minutes_end_a_run(folder: Path, tmp_path: Path) -> None:
     card = train(config(folder, iterations=None, minutes=0.001), tmp_path / "run")
     assert card is not None
