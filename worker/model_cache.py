@@ -188,7 +188,7 @@ class ModelCache:
             model.generate([Wish(attributes={}, seed=0)], card.complete({}))
             return
         blank = torch.zeros((3, BUCKET_PX, BUCKET_PX), dtype=torch.uint8, device=self.device)
-        mask = torch.zeros_like(blank[None, :1]) if card.operation == "inpaint" else None
+        mask = torch.full_like(blank[None, :1], 255) if card.operation == "inpaint" else None
         batch = Batch(images=blank[None], sizes=[(BUCKET_PX, BUCKET_PX)], masks=mask)
         model.run(batch, model.encode_style([blank]), card.complete({}))
 

@@ -95,7 +95,7 @@ def test_the_same_pictures_are_the_same_style_and_others_need_another_name(clien
 
 
 def test_models_are_listed_with_their_parameters(client: Client) -> None:
-    assert {model["name"] for model in client.models()} == {"reference-grade", "plain"}
+    assert {model["name"] for model in client.models()} == {"reference-grade", "plain", "drawer"}
     assert "strength" in client.models()[0]["parameters"]
 
 

@@ -29,7 +29,7 @@ from restyle.__main__ import run
 from restyle.progress import taken
 from tests.factories import make_job, make_recipe, make_results
 from tests.restyle.answers import answering
-from tests.restyle.conftest import PNG, RunningApi
+from tests.restyle.conftest import PNG, RunningApi, Shelf
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -224,6 +224,7 @@ def work_off(database: Database) -> None:
             database,
             storages,
             lease,
+            shelf=Shelf(),
             allowed=["file:///"],
             ring=lambda _queue, _times: None,
             draw_sheet=lambda _job, _folder: {},

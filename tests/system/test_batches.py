@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
+
+import numpy as np
 
 from jobs.cards import CardShelf
 from tests import pictures
@@ -17,23 +20,35 @@ SIZES = ((96, 64), (120, 60), (128, 64), (70, 128), (90, 100), (64, 64))  # seve
 
 
 def fill(system: System) -> None:
-    """Put pictures in two orders of names: the same pictures meet other company."""
+    """Put pictures in two orders of names, and manifests of them with masks: the same pictures meet other company."""
+    rows: dict[str, list[dict[str, str]]] = {"one": [], "two": []}
     for number in range(ITEMS):
         width, height = SIZES[number % len(SIZES)]
         data = pictures.jpeg(number, width=width, height=height)
-        system.put(f"one/{number:02d}.jpg", data)
-        system.put(f"two/{(number * 7) % ITEMS:02d}-{number}.jpg", data)
+        hole = np.zeros((height, width, 3), np.uint8)
+        hole[10:30, 5 : 20 + number] = 255
+        mask = system.put(f"masks/{number}.png", pictures.encoded(hole, "PNG"))
+        for folder, name in (("one", f"{number:02d}"), ("two", f"{(number * 7) % ITEMS:02d}-{number}")):
+            rows[folder].append({"key": system.put(f"{folder}/{name}.jpg", data), "mask_key": mask})
+    for folder, lines in rows.items():
+        lines.sort(key=lambda row: row["key"])
+        system.put(f"{folder}.jsonl", "".join(json.dumps(row) + "\n" for row in lines).encode())
 
 
 def digests(system: System, name: str, folder: str) -> dict[str, str]:
     """Run a job of one model, or of several, and return the digest of each picture's output."""
+    cards = [CardShelf().get(each) for each in name.split(" then ")]
     first, *then = (
-        {"model": each, "style": "dusk" if CardShelf().get(each).needs_style else None, "on": "all"}
-        for each in name.split(" then ")
+        {"model": card.name, "style": "dusk" if card.needs_style else None}
+        | ({"on": "all"} if card.operation == "restyle" else {})
+        for card in cards
     )
+    source = {"type": "prefix", "url": system.catalogue_url + folder}
+    if cards[0].operation == "inpaint":
+        source = {"type": "manifest", "url": f"{system.catalogue_url}{folder.rstrip('/')}.jsonl"}
     request: dict[str, Any] = {
-        "recipe": first | {"format": "png", "then": then},
-        "source": {"type": "prefix", "url": system.catalogue_url + folder},
+        "recipe": first | {"operation": cards[0].operation, "format": "png", "then": then},
+        "source": source,
     }
     job = system.api.wait_until_ended(system.api.enqueue(request))
     assert job["counts"]["succeeded"] == ITEMS, job
@@ -45,7 +60,8 @@ def digests(system: System, name: str, folder: str) -> dict[str, str]:
 def test_a_pictures_bytes_follow_from_it_alone_whatever_its_batch_its_company_and_its_worker(embedded: System) -> None:
     fill(embedded)
     embedded.api.add_style("dusk", pictures.jpeg(1000, width=200, height=150))
-    found: dict[str, list[dict[str, str]]] = {name: [] for name in (*CardShelf().cards, CASCADE)}
+    models = [card.name for card in CardShelf().cards.values() if card.operation not in ("describe", "generate")]
+    found: dict[str, list[dict[str, str]]] = {name: [] for name in (*models, CASCADE)}
     for size in ("1", "3", "8"):
         worker = embedded.start_worker(RESTYLE_BATCH_SIZE=size)
         for name, runs in found.items():

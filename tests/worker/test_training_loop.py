@@ -322,7 +322,7 @@ def test_a_config_may_be_toml_and_its_places_are_taken_from_its_folder(folder: P
         ({"network": {"kode": 3}}, "network is {'kode': 3}: give sizes that it has"),
         (
             {"objective": "dream"},
-            "objective is 'dream': it should be 'reference_grade', 'brand_look', 'painter', 'any_painting', 'attribute",
+            "objective is 'dream': it should be 'reference_grade', 'any_painting', 'attribute_reader', 'brand_look',",
         ),
         ({"start_from": "nobody", "network": None}, "give a folder with a model.json, or one of "),
         ({"start_from": "unchanged", "network": None}, "choose a model of the architecture reference_grade"),
