@@ -82,10 +82,6 @@ class CycleGanObjective:
             kinds.append(torch.where(mirrored, pictures.flip(3), pictures))
         return Examples(kinds=(kinds[0], kinds[1]))
 
-    def loss(self, network: CycleGan, examples: Examples) -> Tensor:
-        """Say that there is none of the whole."""
-        raise NotImplementedError("each part has a loss of its own")
-
     def losses(self, network: CycleGan, examples: Examples) -> Iterator[tuple[str, Tensor]]:
         turn, kinds = network.generators.turn, examples.kinds
         turned = [turn(pictures, way) for way, pictures in enumerate(kinds)]

@@ -64,10 +64,6 @@ class GanObjective:
     def draw(self, photos: Photos, count: int, generator: torch.Generator) -> Pictures:
         return draw_pictures(photos, count, generator)
 
-    def loss(self, network: Any, examples: Pictures) -> Tensor:
-        """Say that there is none of the whole."""
-        raise NotImplementedError("each part has a loss of its own")
-
     def losses(self, network: Any, examples: Pictures) -> Iterator[tuple[str, Tensor]]:
         critic, words = network.critic, examples.words
         made = self.made_to_learn(network, examples).detach()

@@ -23,7 +23,7 @@ from jobs.errors import Conflict
 from jobs.trainings import Training
 from worker.training.augmenting import augmented
 from worker.training.curve import Curve
-from worker.training.objectives import Contest, Objective
+from worker.training.objectives import Contest, Objective, Single
 from worker.training.photos import PhotoSet
 from worker.training.sheets import draw_sheet
 from worker.training.starting import Start, kept_weights
@@ -171,7 +171,11 @@ class _Run:
             with torch.autocast(
                 self._device.type, torch.bfloat16, enabled=self._training.precision == "bfloat16"
             ):  # not around the step
-                step = (WHOLE, objective.loss(network, examples)) if losses is None else next(losses, None)
+                if losses is None:
+                    assert isinstance(objective, Single)  # an objective is one or the other
+                    step: tuple[str, Tensor] | None = (WHOLE, objective.loss(network, examples))
+                else:
+                    step = next(losses, None)
             if step is not None:
                 yield step
             if step is None or losses is None:

@@ -52,9 +52,6 @@ class Objective(Protocol):
     def draw(self, photos: Photos, count: int, generator: torch.Generator) -> Any:
         """Return `Examples`, drawn from photos of side_px, and what is known of them, by nothing but the generator."""
 
-    def loss(self, network: Any, examples: Any) -> Tensor:
-        """Return a scalar."""
-
     def measure(self, network: Any, examples: Any) -> dict[str, float]:
         """Return figures of examples that were held out, the headline among them."""
 
@@ -63,11 +60,16 @@ class Objective(Protocol):
 
 
 @runtime_checkable
-class Contest(Objective, Protocol):
-    """An objective of several parts of one network that learn in turn, each from a loss of its own: a GAN's players.
+class Single(Objective, Protocol):
+    """An objective whose network learns as a whole, as most do."""
 
-    Its `loss` is never asked for.
-    """
+    def loss(self, network: Any, examples: Any) -> Tensor:
+        """Return a scalar."""
+
+
+@runtime_checkable
+class Contest(Objective, Protocol):
+    """An objective of several parts of one network that learn in turn, each from a loss of its own: a GAN's players."""
 
     betas: tuple[float, float]  # of AdamW, for all of them
     keeps: str  # the part that becomes the model

@@ -77,10 +77,6 @@ class Pix2PixObjective:
         drawings, pictures, masks = (torch.where(mirrored, layer.flip(3), layer) / 255 for layer in layers)
         return Examples(drawings=drawings, pictures=pictures, masks=masks)
 
-    def loss(self, network: Pix2Pix, examples: Examples) -> Tensor:
-        """Say that there is none of the whole."""
-        raise NotImplementedError("each part has a loss of its own")
-
     def losses(self, network: Pix2Pix, examples: Examples) -> Iterator[tuple[str, Tensor]]:
         judge, drawings = network.discriminator, examples.drawings
         made = network.generator(drawings)
