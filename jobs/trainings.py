@@ -23,6 +23,7 @@ WORDED = (
     "diffusion",
     "gan",
     "growing_gan",
+    "pix2pix",
     "style_gan",
     "vae",
     "wasserstein_gan",

@@ -22,6 +22,7 @@ from worker.training.runs import run
 
 CPU = torch.device("cpu")
 SIDE_PX = 32
+COLOURS = {"red": (200, 40, 40), "blue": (40, 40, 200), "green": (40, 160, 40)}
 SIZES = {"width": 8, "depth": 3, "discriminators": 1, "discriminator_width": 8}
 
 
@@ -30,25 +31,27 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
     monkeypatch.setattr(Pix2PixObjective, "side_px", SIDE_PX)
     monkeypatch.setattr(Pix2PixObjective, "probe_examples", 12)
+    monkeypatch.setattr("worker.pipelines.pix2pix.SIDE_PX", SIDE_PX)
     yield
     torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Round things that are red and square ones that are blue, on white, with their masks and outlines."""
+    """Round and square things on white, with masks, outlines, and a colour, which an outline does not tell."""
     folder = tmp_path_factory.mktemp("drawing") / "set"
     for layer in ("pictures", "masks", "edges"):
         (folder / layer).mkdir(parents=True)
     with (folder / "manifest.csv").open("w", newline="") as file:
         lines = csv.writer(file)
-        lines.writerow(["pictures", "masks", "edges"])
+        lines.writerow(["pictures", "masks", "edges", "colour"])
         for number in range(24):
             names = [f"{layer}/{number:03}.png" for layer in ("pictures", "masks", "edges")]
             x, y, side = 4 + number % 5, 3 + number % 4, 12 + number % 7
             box, round_ = (x, y, x + side, y + side), number % 2 == 0
+            colour = list(COLOURS)[number % 3]
             for name, mode, ground, how in (
-                (names[0], "RGB", (250, 250, 250), {"fill": (200, 40, 40) if round_ else (40, 40, 200)}),
+                (names[0], "RGB", (250, 250, 250), {"fill": COLOURS[colour]}),
                 (names[1], "L", 0, {"fill": 255}),
                 (names[2], "L", 0, {"outline": 255}),
             ):
@@ -56,7 +59,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
                 draw = ImageDraw.Draw(image)
                 (draw.ellipse if round_ else draw.rectangle)(box, **how)
                 image.save(folder / name)
-            lines.writerow(names)
+            lines.writerow([*names, colour])
     return f"file://{folder}/"
 
 
@@ -67,6 +70,7 @@ def config(photos: str, **more: Any) -> RunConfig:
         "licence": "CC0-1.0",
         "photos": [photos],
         "sidecars": ["edges", "masks"],
+        "attributes": ["colour"],
         "network": SIZES,
         "iterations": 120,
         "batch": 4,
@@ -83,7 +87,7 @@ def config(photos: str, **more: Any) -> RunConfig:
 
 
 @pytest.mark.parametrize("discriminators", [1, 2])
-def test_a_run_learns_to_fill_outlines_with_what_belongs_there(
+def test_a_run_learns_to_fill_outlines_with_the_colour_that_it_is_told(
     discriminators: int, photos: str, tmp_path: Path
 ) -> None:
     sizes = {**SIZES, "discriminators": discriminators}
@@ -96,8 +100,18 @@ def test_a_run_learns_to_fill_outlines_with_what_belongs_there(
     with Image.open(tmp_path / "small" / "samples" / "00000120.png") as sheet:
         assert sheet.width > 3 * SIDE_PX
     pipeline = build(read_model(tmp_path / "small"), CPU)
-    drawing = torch.zeros(1, 3, 64, 80, dtype=torch.uint8)
-    assert pipeline.run(Batch(images=drawing, sizes=[(64, 80)]), None, {}).shape == drawing.shape
+    assert card.parameters["colour"].enum == ("any", "blue", "green", "red")
+    drawing = torch.zeros(1, 3, SIDE_PX, SIDE_PX, dtype=torch.uint8)
+    drawing[:, :, 6:22, 7:23] = 255
+    drawing[:, :, 7:21, 8:22] = 0
+    batch = Batch(images=drawing, sizes=[(SIDE_PX, SIDE_PX)])
+    inside = {
+        colour: pipeline.run(batch, None, card.complete({"colour": colour}))[0, :, 10:18, 11:19].float().mean((1, 2))
+        for colour in card.parameters["colour"].enum
+    }
+    for number, colour in enumerate(("red", "green", "blue")):
+        assert inside[colour].argmax() == number
+    assert pipeline.run(batch, None, {}).shape == drawing.shape
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(photos: str, tmp_path: Path) -> None:
@@ -125,7 +139,7 @@ def test_discriminators_judge_at_several_sizes() -> None:
 
 def test_a_drawing_does_not_depend_on_its_company_or_padding() -> None:
     torch.manual_seed(3)
-    pipeline = Pix2Pix(TranslationNetwork(width=4, depth=5), CPU)
+    pipeline = Pix2Pix(TranslationNetwork(width=4, depth=5, attributes={"colour": ["blue", "red"]}), CPU)
     sizes = [(40, 56), (128, 128), (17, 64), (40, 33), (1, 1), (128, 2), (50, 50), (3, 61)]
     images = torch.full((8, 3, 128, 128), 255, dtype=torch.uint8)
     generator = torch.Generator().manual_seed(0)

@@ -5,13 +5,15 @@ discriminator that judges patches of drawing and picture together (sections 3.2.
 discriminator they look at several sizes, as in Wang et al. 2018, "High-Resolution Image Synthesis and Semantic
 Manipulation with Conditional GANs" (pix2pixHD), arXiv:1711.11585, section 3.2.
 Departures: features are enlarged and convolved, where the paper has transposed convolutions, which draw a grid
-(`worker.networks.painting.enlarged`); instances are normalised, not batches, so that no picture tells on another; no
-noise goes in: equal drawings have equal pictures; what judges normalises nothing, which would hide from it the colour
-of a whole picture; narrower.
+(`worker.networks.painting.enlarged`); every place is normalised by itself (Karras et al. 2018, arXiv:1710.10196,
+section 4.2): by batches one picture would tell on another, by pictures the colour of a ground would depend on how large
+the product is; no noise goes in: equal drawings have equal pictures; words may say what a drawing does not, such as
+colours, and steer by channel (Perez et al. 2018, "FiLM", arXiv:1709.07871); what judges normalises nothing; narrower.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -20,9 +22,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worker.networks.painting import enlarged
+from worker.networks.words import Words
 
 _SLOPE = 0.2
+_LEAST = 1e-8
 _WIDEST = 4  # times the width; the paper has 8
+_CODE = 64  # length of what words come to
 
 
 class TranslationNetwork(nn.Module):
@@ -33,30 +38,41 @@ class TranslationNetwork(nn.Module):
         *,
         width: int,  # channels after the first convolution
         depth: int,  # halvings: sides are multiples of 2 to the power of it
+        attributes: Mapping[str, Sequence[str]] | None = None,  # the words of each; None: it is told none
     ) -> None:
         """Make a network without knowledge."""
         super().__init__()
         channels = [min(2**level, _WIDEST) * width for level in range(depth)]
+        self.words = Words(attributes or {}, _CODE)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise([3, *channels]))
         back = [channels[0], *channels[:-1]]  # what comes out at each size, from the largest
         inputs = [2 * each for each in channels[:-1]] + [channels[-1]]  # with what skips the smaller sizes
         self.up = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(inputs, back, strict=True))
+        self.steer = nn.ModuleList(nn.Linear(_CODE, 2 * count) for count in (back if attributes else ()))
         self.out = nn.Conv2d(channels[0] + 3, 3, 3, padding=1)
 
-    def forward(self, drawings: Tensor) -> Tensor:
-        """Return pictures: float [N, 3, H, W] in [0, 1] both."""
+    def forward(self, drawings: Tensor, words: Tensor) -> Tensor:
+        """Return pictures: float [N, 3, H, W] in [0, 1] both. words: int64 [N, A], as `Words` has them."""
         skips: list[Tensor] = []
         features = drawings * 2 - 1
         for number, layer in enumerate(self.down):
             features = F.leaky_relu(layer(features), _SLOPE)
-            if 0 < number < len(self.down) - 1:  # the smallest may be one pixel, which has no deviation
-                features = F.instance_norm(features)
+            if number:
+                features = _normal(features)
             skips.append(features)
-        features = skips.pop()
+        features, code = skips.pop(), self.words(words)
         for number, layer in reversed(list(enumerate(self.up))):
-            features = F.relu(F.instance_norm(layer(enlarged(features))))
-            features = torch.cat((features, skips.pop() if number else drawings * 2 - 1), dim=1)
+            features = _normal(layer(enlarged(features)))
+            if self.steer:
+                scale, shift = self.steer[number](code)[:, :, None, None].chunk(2, dim=1)
+                features = features * (1 + scale) + shift
+            features = torch.cat((F.relu(features), skips.pop() if number else drawings * 2 - 1), dim=1)
         return torch.sigmoid(self.out(features).float())
+
+
+def _normal(features: Tensor) -> Tensor:
+    """Return features whose square is 1 in the mean, at every place."""
+    return features * (features.square().mean(dim=1, keepdim=True) + _LEAST).rsqrt()
 
 
 class Discriminators(nn.Module):
@@ -83,10 +99,18 @@ class Discriminators(nn.Module):
 class Pix2Pix(nn.Module):
     """Both, as they are trained."""
 
-    def __init__(self, *, width: int, depth: int, discriminators: int, discriminator_width: int) -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        depth: int,
+        discriminators: int,
+        discriminator_width: int,
+        attributes: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Make them without knowledge."""
         super().__init__()
-        self.generator = TranslationNetwork(width=width, depth=depth)
+        self.generator = TranslationNetwork(width=width, depth=depth, attributes=attributes)
         self.discriminator = Discriminators(width=discriminator_width, count=discriminators)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+UNKNOWN = -1  # place of a word that is not known
+
 
 class Words(nn.Module):
     """Turns words into codes. It learns what an unknown word is like, too."""

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from worker.networks.denoiser import Denoiser, shares
+from worker.networks.words import UNKNOWN
 from worker.pipelines.base import Parameters, Wish
 from worker.pipelines.wishes import generate_each
-
-UNKNOWN = -1  # of a word
 
 
 class Diffusion:

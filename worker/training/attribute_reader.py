@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worker.networks.attribute_reader import AttributeReader
+from worker.networks.words import UNKNOWN
 from worker.training.photos import Photos
 from worker.training.pictures import SIDE_PX, Pictures, check_side, draw_pictures
 
 SIZES: dict[str, int] = {"side_px": SIDE_PX, "width": 32, "features": 64}
 _SHIFT_PX = 4
 _SMOOTHING = 0.05  # chosen
-_UNKNOWN = -1
 
 CARD: dict[str, Any] = {
     "operation": "describe",
@@ -51,9 +51,9 @@ class AttributeReaderObjective:
 
     def loss(self, network: AttributeReader, examples: Pictures) -> Tensor:
         losses = [
-            F.cross_entropy(scores.float(), words, ignore_index=_UNKNOWN, label_smoothing=_SMOOTHING)
+            F.cross_entropy(scores.float(), words, ignore_index=UNKNOWN, label_smoothing=_SMOOTHING)
             for scores, words in zip(network(examples.pixels), examples.words.unbind(1), strict=True)
-            if (words != _UNKNOWN).any()
+            if (words != UNKNOWN).any()
         ]
         return torch.stack(losses).mean()
 
@@ -63,7 +63,7 @@ class AttributeReaderObjective:
         figures = {}
         found = zip(network.attributes, network(examples.pixels), examples.words.unbind(1), strict=True)
         for name, scores, words in found:
-            known = words != _UNKNOWN
+            known = words != UNKNOWN
             if not known.any():
                 continue
             figures[f"held_out_accuracy_{name}"] = float((scores.argmax(1) == words)[known].float().mean())

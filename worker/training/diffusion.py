@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from worker.networks.denoiser import Denoiser, shares
-from worker.pipelines.diffusion import UNKNOWN, denoised
+from worker.networks.words import UNKNOWN
+from worker.pipelines.diffusion import denoised
 from worker.training.photos import Photos
 from worker.training.pictures import SIDE_PX, Pictures, check_side, draw_pictures
 

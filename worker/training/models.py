@@ -16,6 +16,7 @@ from jobs.cards import Card
 from jobs.trainings import Training
 from worker.packing import packed
 from worker.training.loop import Trained
+from worker.training.objectives import Told
 from worker.training.photos import PhotoSet
 from worker.training.references import References
 from worker.training.starting import Start, model_of
@@ -50,12 +51,17 @@ def write_trained(
         weights = packed(weights, "sparse")
     elif training.weights != "float32":
         weights = packed(weights, "half" if training.weights == "float16" else "int8")
+    config = start.sizes(training)
     card = {
         **start.objective.card,
+        "parameters": {
+            **start.objective.card.get("parameters", {}),
+            **(start.objective.parameters(config.get("attributes", {})) if isinstance(start.objective, Told) else {}),
+        },
         "name": name,
         "version": "1",
         "architecture": start.objective.architecture,
-        "config": start.sizes(training),
+        "config": config,
         "licence": "MIT" if start.card is None else start.card.licence,
         "training": {
             "command": command,

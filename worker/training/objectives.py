@@ -5,7 +5,7 @@ The loop (`worker.training.loop`) knows nothing but this. A new objective is a f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
@@ -92,6 +92,14 @@ class Building(Objective, Protocol):
 
     def adopt(self, network: Any, weights: Mapping[str, Tensor]) -> None:
         """Give a network the weights that it is built on. Raises RuntimeError if they do not fit."""
+
+
+@runtime_checkable
+class Told(Objective, Protocol):
+    """An objective whose model takes words as parameters of a recipe."""
+
+    def parameters(self, attributes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return those parameters, as a card has them, for a model that knows these words."""
 
 
 # By name, those that jobs.trainings knows. The second table's learn with the teacher's help, the third's from style

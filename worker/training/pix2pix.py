@@ -6,11 +6,12 @@ in Wang et al. 2018, arXiv:1711.11585, equation 4. Departure: the loss is that o
 arXiv:1611.04076) for one discriminator as well.
 
 The first sidecar that a run names is what is drawn. Where `masks` are among them, silhouettes are measured by them.
+The attributes that a run names are told beside the drawing, and left out now and then: a drawing alone will do, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,6 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worker.networks.pix2pix import Pix2Pix
+from worker.networks.words import UNKNOWN
+from worker.pipelines.pix2pix import ANY
 from worker.quality.silhouette import iou, silhouette
 from worker.training.photos import Photos
 
@@ -26,6 +29,7 @@ SIZES: dict[str, int] = {"width": 24, "depth": 5, "discriminators": 1, "discrimi
 SIDE_PX = 96  # of the pictures; chosen: what a processor learns in half an hour
 SHEET_ROWS = 8
 _NEAR, _REAL, _AGREE = 50.0, 1.0, 5.0  # weights; chosen: half of the papers', for fewer steps
+_UNTOLD = 0.1  # of the words; chosen
 _MASKS = "masks"
 
 CARD: dict[str, Any] = {
@@ -35,18 +39,19 @@ CARD: dict[str, Any] = {
     "limits": [
         "It knows the kinds of products and of drawings that it was trained on, and no others.",
         f"It draws {SIDE_PX} px; larger drawings get that, enlarged.",
-        "Colours and materials, which a drawing does not tell, are the most plausible ones.",
+        "What neither the drawing nor a parameter tells, such as a colour, is the mean of all that it may be.",
     ],
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """A batch, float [N, 3, 96, 96] in [0, 1] each."""
+    """A batch: pictures are float [N, 3, 96, 96] in [0, 1]."""
 
     drawings: Tensor
     pictures: Tensor
     masks: Tensor  # no channel where there are none
+    words: Tensor  # int64 [N, A], -1 where one is not known
 
     def to(self, device: torch.device) -> Examples:
         """Return the same on a device."""
@@ -69,17 +74,31 @@ class Pix2PixObjective:
         """Return an untrained network."""
         return Pix2Pix(**sizes)
 
+    def parameters(self, attributes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return the card's parameters by which a recipe says what drawings do not."""
+        return {
+            name: {
+                "type": "string",
+                "description": f"The picture's {name}; {ANY}: what suits the drawing.",
+                "default": ANY,
+                "enum": [ANY, *words],
+            }
+            for name, words in attributes.items()
+        }
+
     def draw(self, photos: Photos, count: int, generator: torch.Generator) -> Examples:
         chosen = photos.some(torch.randint(len(photos), (count,), generator=generator))
         layers = [next(iter(chosen.sidecars.values())), chosen.pixels]
         layers.append(chosen.sidecars.get(_MASKS, chosen.pixels[:, :0]))
         mirrored = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
         drawings, pictures, masks = (torch.where(mirrored, layer.flip(3), layer) / 255 for layer in layers)
-        return Examples(drawings=drawings, pictures=pictures, masks=masks)
+        untold = torch.rand(count, chosen.words.shape[1], generator=generator) < _UNTOLD
+        words = torch.where(untold, UNKNOWN, chosen.words)
+        return Examples(drawings=drawings, pictures=pictures, masks=masks, words=words)
 
     def losses(self, network: Pix2Pix, examples: Examples) -> Iterator[tuple[str, Tensor]]:
         judge, drawings = network.discriminator, examples.drawings
-        made = network.generator(drawings)
+        made = network.generator(drawings, examples.words)
         real, false = judge(drawings, examples.pictures), judge(drawings, made.detach())
         told = [
             (r[-1].float() - 1).square().mean() + f[-1].float().square().mean()
@@ -103,7 +122,7 @@ class Pix2PixObjective:
     @torch.inference_mode()
     def measure(self, network: Pix2Pix, examples: Examples) -> dict[str, float]:
         """Return how near pictures are to those of the drawings, and how well silhouettes fit the masks."""
-        made = network.generator(examples.drawings)
+        made = network.generator(examples.drawings, examples.words)
         figures = {"held_out_likeness": -float(F.l1_loss(made, examples.pictures))}
         if examples.masks.shape[1] == 0:
             return figures
@@ -116,5 +135,6 @@ class Pix2PixObjective:
 
     @torch.inference_mode()
     def sample(self, network: Pix2Pix, examples: Examples) -> dict[str, Tensor]:
-        drawings = examples.drawings[:SHEET_ROWS]
-        return {"drawing": drawings, "found": network.generator(drawings), "picture": examples.pictures[:SHEET_ROWS]}
+        drawings, words = examples.drawings[:SHEET_ROWS], examples.words[:SHEET_ROWS]
+        made = network.generator(drawings, words)
+        return {"drawing": drawings, "found": made, "picture": examples.pictures[:SHEET_ROWS]}
