@@ -4,19 +4,22 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import generate, generate_from_words
+from benchmarks import generate, generate_from_drawings, generate_from_words
 from benchmarks.generate import main
 from benchmarks.generate_from_words import Amounts, draw_products, measure, recovered
 from jobs.cards import CardShelf
 from studio import VOCABULARY
 from worker.networks.attribute_reader import AttributeReader as Reader
+from worker.networks.pix2pix import TranslationNetwork
 from worker.networks.vae import Vae
 from worker.pipelines.attribute_reader import AttributeReader
-from worker.training import attribute_reader, vae
+from worker.training import attribute_reader, pix2pix, vae
 from worker.training.models import write_model
+from worker.training.objectives import Told
 
 SIDE_PX = 16
 NAMES = ("kind", "background")
@@ -32,12 +35,16 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
     sizes = {
         "reader": {"side_px": SIDE_PX, "width": 8, "features": 8, "attributes": ATTRIBUTES},
         "vae": {"side_px": SIDE_PX, "width": 8, "latent": 4, "code": 8, "attributes": ATTRIBUTES},
+        "drawn": {"width": 4, "depth": 3, "attributes": ATTRIBUTES},
     }
     for name, network, objective in (
-        ("reader", Reader(**sizes["reader"]), attribute_reader.AttributeReaderObjective),
-        ("vae", Vae(**sizes["vae"]), vae.VaeObjective),
+        ("reader", Reader(**sizes["reader"]), attribute_reader.AttributeReaderObjective()),
+        ("vae", Vae(**sizes["vae"]), vae.VaeObjective()),
+        ("drawn", TranslationNetwork(**sizes["drawn"]), pix2pix.Pix2PixObjective()),
     ):
         card = {**objective.card, "name": name, "version": "1", "architecture": objective.architecture}
+        if isinstance(objective, Told):
+            card["parameters"] = objective.parameters(ATTRIBUTES)
         write_model(folder / name, network.state_dict(), {**card, "licence": "MIT", "config": sizes[name]})
     return CardShelf(folder)
 
@@ -47,6 +54,8 @@ def test_every_model_that_makes_pictures_is_measured_and_shown(
 ) -> None:
     monkeypatch.setattr(generate, "CardShelf", lambda: shelf)
     monkeypatch.setattr(generate_from_words, "QUICK", Amounts(real=15, made=9, known=15))
+    monkeypatch.setattr(generate_from_drawings, "QUICK_PICTURES", 3)
+    monkeypatch.setattr(generate, "public_photos", lambda: [np.zeros((32, 32, 3), np.uint8)])
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "of-a-model-that-is-gone.webp").touch()
     assert main(["--quick", "--gallery", str(tmp_path / "page")]) == 0
@@ -56,6 +65,9 @@ def test_every_model_that_makes_pictures_is_measured_and_shown(
     assert {"vae_accuracy_kind", "vae_precision", "vae_recall", "vae_copies", "reader_accuracy"} <= figures.keys()
     assert figures["vae_pictures_per_second"] > 0
     assert figures["vae_painted_psnr_db"] > 0
+    assert 0 <= figures["drawn_accuracy_kind"] <= 1
+    assert figures["drawn_mask_iou_of_the_pictures"] > 0.3
+    assert figures["super_resolution_gain_db"] == 0.0
     check_page(tmp_path / "page")
 
 

@@ -1,6 +1,5 @@
 """The benchmark of what is made of pictures, on public photos: the built-in models do what is said of them."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.generate_images import STEP_PX, main, public_photos, read_photos
+from benchmarks.generate import main
+from benchmarks.generate_from_pictures import STEP_PX, measure_pictures, public_photos, read_photos
+from jobs.cards import CardShelf
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +19,13 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_the_built_in_models_beat_what_libraries_have(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
-    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+def test_the_built_in_models_beat_what_libraries_have() -> None:
+    measured = measure_pictures(CardShelf(), public_photos())
+    figures = {name: float(value) for name, value in measured.figures.items()}
     assert figures["photos"] == len(public_photos())
     assert figures["super_resolution_gain_db"] == figures["super_resolution_2x_gain_db"] > 1.2
     assert figures["super_resolution_4x_gain_db"] > 0.5
+    assert measured.series.keys() == {"super-resolution-2x", "super-resolution-4x", "inpainting"}
     for scale in (2, 4):
         ours = figures[f"super_resolution_{scale}x_model_psnr_db"]
         assert ours > max(figures[f"super_resolution_{scale}x_{way}_psnr_db"] for way in ("lanczos", "opencv_lanczos"))

@@ -1,18 +1,12 @@
-"""Measures what is made of pictures, on photos: `python -m benchmarks.generate_images [--photos FOLDER]`.
+"""Measures models that enlarge pictures and fill what is missing in them, on photos.
 
 Enlarged: a photo is made smaller by bicubic interpolation, as in the literature, and enlarged again, by our models and
 by what libraries have. Filled: holes are drawn into it, and filled. PSNR (of the holes alone, where there are any) and
-SSIM. Without a folder the photos are those in the public domain that come with scikit-image.
-
-Progress goes to stderr; the last line of stdout is one JSON object.
+SSIM. What is shown are the photos in the public domain that come with scikit-image.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import random
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,9 +21,10 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 
+from benchmarks.gallery import PUBLIC, Example, Series
+from benchmarks.generate_page import Measured
 from benchmarks.progress import say
-from benchmarks.style_pictures import find_pictures, unseen
-from jobs.cards import BUILT_IN
+from jobs.cards import Card, CardShelf
 from worker.checkpoints import build, read_model
 from worker.pipelines.base import Batch, Pipeline
 from worker.quality.similarity import psnr_db, ssim
@@ -38,23 +33,46 @@ from worker.training.photos import UNREADABLE
 
 SIDE_PX = 512  # longer side of the photos
 STEP_PX = 4  # their sides are multiples of it: each can be made smaller by it
-PHOTOS, QUICK_PHOTOS = 24, 8
-PUBLIC = ("coffee", "chelsea", "rocket")  # in skimage.data
 HOLES_SEED = 5
+PART_PX = 96  # of a photo that was enlarged, what is shown
 CPU = torch.device("cpu")
 
 Pixels = NDArray[np.uint8]
 Figures = dict[str, float]
 
 
-def measure_enlarging(photos: Sequence[Pixels], scale: int, models: Path = BUILT_IN) -> Figures:
-    """Return PSNR, SSIM and pictures per second of our model and of libraries; the gain is that over Pillow's bicubic.
+def measure_pictures(shelf: CardShelf, photos: Sequence[Pixels]) -> Measured:
+    """Measure every model of a shelf that enlarges or fills, on these photos, and show the public ones.
 
-    Raises:
-        CheckpointMismatch: there is no model of this scale.
-
+    `super_resolution_gain_db` is the PSNR of the best model of twice the size less that of Pillow's bicubic.
     """
-    pipeline = model(f"super-resolution-{scale}x", models)
+    figures: dict[str, float | str] = {"photos": len(photos)}
+    columns = ["model_psnr_db", "model_ssim", "library_psnr_db", "model_pictures_per_second"]
+    table = [["model", *columns], ["---", *("---:" for _ in columns)]]
+    series, gains = {}, [0.0]
+    for card in shelf.cards.values():
+        if card.operation not in ("upscale", "inpaint"):
+            continue
+        say(f"{card.name}: {len(photos)} photos")
+        pipeline = build(read_model(shelf.folder / card.name), CPU)
+        if card.operation == "upscale":
+            found = enlarged(pipeline, card, photos)
+            if card.config["scale"] == 2:
+                gains.append(found["gain_db"])
+            series[card.name] = [_enlarged_series(pipeline, card)]
+        else:
+            found = filled(pipeline, photos)
+            series[card.name] = [_filled_series(pipeline)]
+        others = [value for name, value in found.items() if name.endswith("_psnr_db") and name != "model_psnr_db"]
+        table.append([f"`{card.name}`", *(str({**found, "library_psnr_db": max(others)}[name]) for name in columns)])
+        figures |= {f"{card.name.replace('-', '_')}_{name}": value for name, value in found.items()}
+    figures["super_resolution_gain_db"] = max(gains)
+    return Measured(figures=figures, heading="From pictures", table=table, series=series)
+
+
+def enlarged(pipeline: Pipeline, card: Card, photos: Sequence[Pixels]) -> Figures:
+    """Return PSNR, SSIM and pictures per second of a model and of libraries; the gain is that over Pillow's bicubic."""
+    scale = card.config["scale"]
     ways: dict[str, Callable[[Pixels, tuple[int, int]], Pixels]] = {
         "model": lambda small, _size: run(pipeline, small),
         "bicubic": lambda small, size: np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)),
@@ -65,22 +83,18 @@ def measure_enlarging(photos: Sequence[Pixels], scale: int, models: Path = BUILT
     found: dict[str, list[float]] = defaultdict(list)
     for photo in photos:
         size = (photo.shape[1], photo.shape[0])
-        small = np.asarray(
-            Image.fromarray(photo).resize((size[0] // scale, size[1] // scale), Image.Resampling.BICUBIC)
-        )
+        small = _smaller(photo, scale)
         for way, enlarge in ways.items():
             began = time.perf_counter()
             large = enlarge(small, size)
             found[f"{way}_seconds"].append(time.perf_counter() - began)
             _note(found, way, photo, large)
     figures = _means(found)
-    figures["gain_db"] = round(figures["model_psnr_db"] - figures["bicubic_psnr_db"], 3)
-    return {f"super_resolution_{scale}x_{name}": value for name, value in figures.items()}
+    return figures | {"gain_db": round(figures["model_psnr_db"] - figures["bicubic_psnr_db"], 3)}
 
 
-def measure_filling(photos: Sequence[Pixels], models: Path = BUILT_IN) -> Figures:
-    """Return PSNR inside of the holes, SSIM and pictures per second of our model and of OpenCV."""
-    pipeline = model("inpainting", models)
+def filled(pipeline: Pipeline, photos: Sequence[Pixels]) -> Figures:
+    """Return PSNR inside of the holes, SSIM and pictures per second of a model and of OpenCV."""
     ways: dict[str, Callable[[Pixels, Pixels], Pixels]] = {
         "model": lambda damaged, hole: run(pipeline, damaged, hole),
         "telea": lambda damaged, hole: cv2.inpaint(damaged, hole, 3, cv2.INPAINT_TELEA),
@@ -91,10 +105,68 @@ def measure_filling(photos: Sequence[Pixels], models: Path = BUILT_IN) -> Figure
         damaged = np.where(hole[..., None] > 0, np.uint8(0), photo)
         for way, fill in ways.items():
             began = time.perf_counter()
-            filled = fill(damaged, hole)
+            whole = fill(damaged, hole)
             found[f"{way}_seconds"].append(time.perf_counter() - began)
-            _note(found, way, photo, filled, inside=hole > 0)
-    return {f"inpainting_{name}": value for name, value in _means(found).items()}
+            _note(found, way, photo, whole, inside=hole > 0)
+    return _means(found)
+
+
+def _enlarged_series(pipeline: Pipeline, card: Card) -> Series:
+    examples = []
+    for name, photo in zip(PUBLIC, public_photos(), strict=True):
+        small = _smaller(photo, card.config["scale"])
+        plain = np.asarray(Image.fromarray(small).resize(photo.shape[1::-1], Image.Resampling.BICUBIC))
+        found = run(pipeline, small)
+        gain = psnr_db(_tensor(found), _tensor(photo)) - psnr_db(_tensor(plain), _tensor(photo))
+        examples.append(
+            Example(
+                title=f"the middle of {name}",
+                pictures=tuple(_tensor(_middle(each)) for each in (plain, found, photo)),
+                figures={"gain in dB, whole photo": round(gain, 2)},
+            )
+        )
+    return Series(
+        name="enlarged",
+        heading="Enlarged.",
+        beside="Bicubic interpolation · the model · the photo. By what is gained over the first.",
+        measure="gain in dB, whole photo",
+        best=max,
+        examples=examples,
+    )
+
+
+def _filled_series(pipeline: Pipeline) -> Series:
+    examples, photos = [], public_photos()
+    for name, photo, hole in zip(PUBLIC, photos, holes_in(photos), strict=True):
+        damaged = np.where(hole[..., None] > 0, np.uint8(255), photo)
+        found, peer = run(pipeline, damaged, hole), cv2.inpaint(damaged, hole, 3, cv2.INPAINT_TELEA)
+        inside = torch.from_numpy(hole > 0)
+        ours, theirs = (psnr_db(_tensor(each)[:, inside], _tensor(photo)[:, inside]) for each in (found, peer))
+        examples.append(
+            Example(
+                title=name,
+                pictures=tuple(_tensor(each) for each in (damaged, peer, found, photo)),
+                figures={"PSNR of the holes in dB": round(ours, 2), "Telea's": round(theirs, 2)},
+            )
+        )
+    return Series(
+        name="filled",
+        heading="Filled.",
+        beside="Damaged · filled by OpenCV (Telea) · by the model · the photo. By the PSNR of what was filled.",
+        measure="PSNR of the holes in dB",
+        best=max,
+        examples=examples,
+    )
+
+
+def _smaller(photo: Pixels, scale: int) -> Pixels:
+    size = (photo.shape[1] // scale, photo.shape[0] // scale)
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
+
+
+def _middle(picture: Pixels) -> Pixels:
+    top, left = ((side - PART_PX) // 2 for side in picture.shape[:2])
+    return picture[top : top + PART_PX, left : left + PART_PX]
 
 
 def holes_in(photos: Sequence[Pixels]) -> Iterator[Pixels]:
@@ -106,16 +178,6 @@ def holes_in(photos: Sequence[Pixels]) -> Iterator[Pixels]:
         while not hole.any():
             hole = (random_holes(1, max(height, width), generator)[0, 0, :height, :width] * 255).byte().numpy()
         yield hole
-
-
-def model(name: str, models: Path = BUILT_IN) -> Pipeline:
-    """Return the pipeline of a model.
-
-    Raises:
-        CheckpointMismatch: there is none of this name.
-
-    """
-    return build(read_model(models / name), CPU)
 
 
 def run(pipeline: Pipeline, picture: Pixels, hole: Pixels | None = None) -> Pixels:
@@ -173,41 +235,3 @@ def _scaled(image: Image.Image) -> Pixels:
     image.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
     return pixels[: pixels.shape[0] // STEP_PX * STEP_PX, : pixels.shape[1] // STEP_PX * STEP_PX]
-
-
-def measure(photos: Sequence[Pixels]) -> Figures:
-    """Return every figure; `super_resolution_gain_db` is that of twice the size."""
-    figures: Figures = {"photos": len(photos)}
-    for scale in (2, 4):
-        say(f"enlarging {len(photos)} photos {scale} times")
-        figures |= measure_enlarging(photos, scale)
-    say(f"filling {len(photos)} photos")
-    figures |= measure_filling(photos)
-    return figures | {"super_resolution_gain_db": figures["super_resolution_2x_gain_db"]}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print the figures as one line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.generate_images", description=main.__doc__)
-    parser.add_argument("--photos", type=Path, help="folder of photos; without one, scikit-image's")
-    parser.add_argument(
-        "--not-in", type=Path, action="append", default=[], help="leave out photos that also lie in this folder"
-    )
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_PHOTOS} photos instead of {PHOTOS}")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # as a worker computes each batch
-    if options.photos is None:
-        photos = public_photos()
-    else:
-        paths = unseen(find_pictures(options.photos), options.not_in)
-        random.Random(3).shuffle(paths)  # across shops and kinds
-        photos = read_photos(paths, QUICK_PHOTOS if options.quick else PHOTOS)
-    if not photos:
-        say(f"error: there is no photo in {options.photos} that can be read")
-        return 2
-    print(json.dumps(measure(photos)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Measures models that make pictures from drawings, on products that the studio draws, with their outlines and masks.
+
+What is made has to fill the outline, and to be what the parameters say: its silhouette is held against the mask, and
+words are read off it by the model that reads them off pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.gallery import Example, Series
+from benchmarks.generate_from_words import REAL_SEED, Products, read_reader, recovered
+from benchmarks.generate_page import Measured
+from benchmarks.progress import say
+from jobs.cards import Card, CardShelf
+from studio import draw
+from worker.checkpoints import build, read_model
+from worker.pipelines.attribute_reader import AttributeReader
+from worker.pipelines.base import Batch, Pipeline
+from worker.quality.silhouette import iou, silhouette
+
+SIDE_PX = 128  # of the drawings: their lines are then as wide as those that were learned from
+PICTURES, QUICK_PICTURES = 120, 30
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Products of the studio, uint8 [3, 128, 128] and [1, 128, 128]."""
+
+    pictures: Sequence[Tensor]
+    drawings: Sequence[Tensor]
+    masks: Sequence[Tensor]
+    words: Sequence[Mapping[str, str]]
+
+
+def measure_drawings(shelf: CardShelf, quick: bool) -> Measured:
+    """Measure every model of a shelf that makes pictures from drawings."""
+    columns = ["mask_iou", "accuracy", "accuracy_colour", "pictures_per_second"]
+    table = [["model", *columns], ["---", *("---:" for _ in columns)]]
+    figures: dict[str, float | str] = {}
+    series: dict[str, list[Series]] = {}
+    cards = [card for card in shelf.cards.values() if card.architecture == "pix2pix"]
+    if not cards:
+        return Measured(figures=figures, heading="From drawings", table=table, series=series)
+    drawn, reader = draw_outlines(QUICK_PICTURES if quick else PICTURES), read_reader(shelf)
+    for card in cards:
+        say(f"making pictures from drawings: {card.name}")
+        pipeline = build(read_model(shelf.folder / card.name), CPU)
+        told = [{name: words[name] for name in card.parameters} for words in drawn.words]
+        began = time.perf_counter()
+        made = [_made(pipeline, card, *each) for each in zip(drawn.drawings, told, strict=True)]
+        rate = len(made) / (time.perf_counter() - began)
+        fits, own = _fits(made, drawn.masks), _fits(drawn.pictures, drawn.masks)
+        small = F.interpolate(torch.stack(made).float(), (reader.side_px, reader.side_px), mode="area")
+        read = Products(pixels=small.round().to(torch.uint8), words=told)
+        found = {
+            "mask_iou": _mean(fits, own),
+            "mask_iou_of_the_pictures": _mean(own, own),
+            **_accuracy(read, reader),
+            "pictures_per_second": rate,
+        }
+        rounded = {name: round(value, 3) for name, value in found.items()}
+        figures |= {f"{card.name.replace('-', '_')}_{name}": value for name, value in rounded.items()}
+        table.append([f"`{card.name}`", *(str(rounded.get(column, "-")) for column in columns)])
+        series[card.name] = [_series(drawn, told, made, fits)]
+    return Measured(figures=figures, heading="From drawings", table=table, series=series)
+
+
+def draw_outlines(count: int) -> Drawn:
+    """Draw the first products of a seed that nothing was trained on."""
+    each = [draw(number, seed=REAL_SEED, size=SIDE_PX) for number in range(count)]
+    edges = [torch.from_numpy(one.rendering.edges)[None].expand(3, -1, -1).contiguous() for one in each]
+    return Drawn(
+        pictures=[torch.from_numpy(one.rendering.pixels).permute(2, 0, 1).contiguous() for one in each],
+        drawings=edges,
+        masks=[torch.from_numpy(one.rendering.mask)[None] for one in each],
+        words=[dict(one.product.attributes) for one in each],
+    )
+
+
+def _made(pipeline: Pipeline, card: Card, drawing: Tensor, told: Mapping[str, str]) -> Tensor:
+    batch = Batch(images=drawing[None], sizes=[(SIDE_PX, SIDE_PX)])
+    return pipeline.run(batch, None, card.complete(dict(told)))[0]
+
+
+def _mean(fits: Sequence[float], own: Sequence[float]) -> float:
+    """Return the mean over products that stand out in the studio's own picture: over falling leaves none does."""
+    return fmean([fit for fit, of_truth in zip(fits, own, strict=True) if of_truth > 0] or [0.0])
+
+
+def _fits(pictures: Sequence[Tensor], masks: Sequence[Tensor]) -> list[float]:
+    """Return how well silhouettes fit masks, from 0 to 1; 0 where none stands out from its ground."""
+    outlines = [silhouette(picture) for picture in pictures]
+    pairs = zip(outlines, masks, strict=True)
+    return [0.0 if outline is None else iou(outline, mask > 127) for outline, mask in pairs]
+
+
+def _accuracy(products: Products, reader: AttributeReader) -> dict[str, float]:
+    if not products.words[0]:
+        return {}
+    return {f"accuracy{name}": value for name, value in recovered(products, reader).items()}
+
+
+def _series(drawn: Drawn, told: Sequence[Mapping[str, str]], made: Sequence[Tensor], fits: Sequence[float]) -> Series:
+    return Series(
+        name="drawn",
+        heading="From outlines and words.",
+        beside="The outline · what the model made of it · the studio's own picture of these words. By how well the "
+        "silhouette fits the mask.",
+        measure="silhouette IoU",
+        best=max,
+        examples=[
+            Example(
+                title=", ".join(words.values()),
+                pictures=(drawing, picture, truth),
+                figures={"silhouette IoU": round(fit, 3)},
+            )
+            for drawing, picture, truth, words, fit in zip(
+                drawn.drawings, made, drawn.pictures, told, fits, strict=True
+            )
+        ],
+    )
