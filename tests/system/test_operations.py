@@ -111,3 +111,21 @@ def test_pictures_are_enlarged_and_repaired_by_the_built_in_models(system: Syste
     found = opened(system, repaired["output_url"])
     assert np.array_equal(found[hole == 0], pictures.pixels(0)[hole == 0])
     assert not np.array_equal(found, pictures.pixels(0))
+
+
+def test_a_worker_that_is_killed_while_it_makes_pictures_loses_none_and_changes_none(system: System) -> None:
+    count = 300
+    recipe = {"operation": "generate", "model": "drawer", "format": "png", "seed": 7}
+    job_id = system.api.enqueue({"recipe": recipe, "source": {"type": "count", "count": count}})
+    system.api.wait(job_id, lambda job: 5 <= job["counts"]["succeeded"] < count)
+    [worker] = system.workers
+    worker.kill()
+    assert system.api.job(job_id)["counts"]["pending"] > 0, "the worker was too quick to be killed in the middle"
+    system.start_worker()
+    job = system.api.wait_until_ended(job_id)
+    assert job["counts"]["succeeded"] == count, job
+    items = system.api.items(job_id)
+    assert [item["item_no"] for item in items] == list(range(count))
+    assert len({item["sha256"] for item in items}) == count
+    undisturbed = done(system, "generate", "drawer", {"type": "count", "count": 60}, seed=7)
+    assert [item["sha256"] for item in undisturbed] == [item["sha256"] for item in items[:60]]
