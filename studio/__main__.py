@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio.dataset import OtherSet, write_set
+from studio.dataset import OtherSet, write_set, write_tag_set
 from studio.files import write_sample_catalogue, write_sample_style
 from studio.render import SMALLEST_PX
 from studio.sheets import write_sheets
@@ -24,7 +24,8 @@ def main() -> int:
         if given.count < 1 or given.size < SMALLEST_PX or given.processes < 1:
             parser.error(f"--count and --processes must be at least 1, --size at least {SMALLEST_PX}")
         try:
-            write_set(
+            write = write_tag_set if given.tags else write_set
+            write(
                 given.folder,
                 count=given.count,
                 size=given.size,
@@ -52,12 +53,13 @@ def _parser() -> argparse.ArgumentParser:
         "folder",
         type=Path,
         help="gets catalogue/ (pictures and manifest.csv) and style.jpg; with --count: pictures/, masks/, depth/, "
-        "edges/ and manifest.csv",
+        "edges/ and manifest.csv; with --tags: pictures/ and manifest.csv",
     )
     parser.add_argument("--count", type=int, help="draw a set of this many pictures; one that was begun goes on")
     parser.add_argument("--size", type=int, default=128, help="px, of both sides of a set's pictures (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which set (%(default)s)")
     parser.add_argument("--processes", type=int, default=1, help="processes that draw a set (%(default)s)")
+    parser.add_argument("--tags", action="store_true", help="with --count: labels and tags, not products")
     parser.add_argument("--sheets", action="store_true", help="write contact prints of kinds, layers and words instead")
     return parser
 

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,16 +26,17 @@ from PIL import Image
 
 from studio.captions import caption
 from studio.fields import Floats
-from studio.product import VOCABULARY, Product
+from studio.product import Product
 from studio.render import Rendering, render
 from studio.sampling import sample
+from studio.tags import draw_tag, tag_words
 
+Layers = tuple[bytes, ...]  # of one picture, as files
 LAYERS = ("pictures", "masks", "depth", "edges")  # a folder each
-COLUMNS = (
-    "number", *LAYERS, *VOCABULARY, "second", "shape", "azimuth", "elevation", "fill", "product_seed", "caption",
-)  # fmt: skip
+TAGS = "pictures"
 MANIFEST = "manifest.csv"
 SETTINGS = "set.json"
+UNFINISHED = ".unfinished"  # a folder of files that are being written
 DEPTH_STEPS = 2048  # of a depth file to the model unit: finer than rays are traced, and 32 units fit
 CHUNK = 16  # pictures that a process draws between two reports
 
@@ -84,24 +85,59 @@ def write_set(
         OtherSet: the folder holds a set of another seed or size.
 
     """
-    folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, {"seed": seed, "size_px": size, "depth_steps_per_unit": DEPTH_STEPS})
-    draft = folder / ".unfinished"
+    rows = [row(number, seed=seed) for number in range(count)]
+    write = partial(_write, folder, LAYERS, partial(_layers, seed=seed, size=size))
+    _draw_into(folder, LAYERS, rows, write, processes, on_progress)
+
+
+def write_tag_set(
+    folder: Path,
+    *,
+    count: int,
+    size: int,  # px, of each side
+    seed: int = 0,
+    processes: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Draw pictures of labels and tags in the same way, which have no layers beside them.
+
+    Raises:
+        OtherSet: the folder holds a set of another seed or size, or of products.
+
+    """
+    _claim(folder, {"seed": seed, "size_px": size, "tags": 1})
+    rows = [{"number": number, TAGS: _name(TAGS, number), **tag_words(number, seed=seed)} for number in range(count)]
+    write = partial(_write, folder, (TAGS,), partial(_tag_layers, seed=seed, size=size))
+    _draw_into(folder, (TAGS,), rows, write, processes, on_progress)
+
+
+def _draw_into(
+    folder: Path,
+    layers: Sequence[str],
+    rows: Sequence[Mapping[str, object]],  # of the manifest, one for each picture
+    write: Callable[[int], None],
+    processes: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> None:
+    draft = folder / UNFINISHED
     shutil.rmtree(draft, ignore_errors=True)  # left by a run that was killed
-    for layer in (*LAYERS, draft.name):
-        (folder / layer).mkdir(exist_ok=True)
-    missing = [number for number in range(count) if not _is_there(folder, number)]
-    done = count - len(missing)
+    for name in (*layers, draft.name):
+        (folder / name).mkdir(exist_ok=True)
+    numbers = range(len(rows))
+    missing = [n for n in numbers if not all((folder / _name(layer, n)).exists() for layer in layers)]
+    done = len(rows) - len(missing)
     with _mapped(processes) as spread:
-        for _ in spread(partial(_write, folder, seed, size), missing):
+        for _ in spread(write, missing):
             done += 1
             if on_progress is not None:
-                on_progress(done, count)
-    _put(folder, MANIFEST, _manifest(count, seed))
+                on_progress(done, len(rows))
+    _put(folder, MANIFEST, _manifest(rows))
     draft.rmdir()
 
 
 def _claim(folder: Path, settings: dict[str, int]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / SETTINGS
     if not path.exists():
         path.with_suffix(".new").write_text(json.dumps(settings) + "\n", encoding="utf-8")
@@ -113,10 +149,6 @@ def _claim(folder: Path, settings: dict[str, int]) -> None:
 
 def _name(layer: str, number: int) -> str:
     return f"{layer}/{number:06d}.png"
-
-
-def _is_there(folder: Path, number: int) -> bool:
-    return all((folder / _name(layer, number)).exists() for layer in LAYERS)
 
 
 @contextmanager
@@ -146,18 +178,25 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _write(folder: Path, seed: int, size: int, number: int) -> None:
+def _write(folder: Path, layers: Sequence[str], draw_one: Callable[[int], Layers], number: int) -> None:
+    for layer, content in zip(layers, draw_one(number), strict=True):
+        _put(folder, _name(layer, number), content)
+
+
+def _layers(number: int, *, seed: int, size: int) -> Layers:
     rendering = draw(number, seed=seed, size=size).rendering
-    layers: tuple[NDArray[np.uint8] | NDArray[np.uint16], ...] = (
-        rendering.pixels,
-        rendering.mask,
-        depth_steps(rendering.depth),
-        rendering.edges,
-    )
-    for layer, values in zip(LAYERS, layers, strict=True):
-        buffer = io.BytesIO()
-        Image.fromarray(values).save(buffer, "PNG", compress_level=4)
-        _put(folder, _name(layer, number), buffer.getvalue())
+    layers = (rendering.pixels, rendering.mask, depth_steps(rendering.depth), rendering.edges)
+    return tuple(_png(layer) for layer in layers)
+
+
+def _tag_layers(number: int, *, seed: int, size: int) -> Layers:
+    return (_png(draw_tag(number, seed=seed, size=size).pixels),)
+
+
+def _png(values: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
 
 
 def depth_steps(depth: Floats) -> NDArray[np.uint16]:
@@ -168,17 +207,16 @@ def depth_steps(depth: Floats) -> NDArray[np.uint16]:
 
 def _put(folder: Path, name: str, content: bytes) -> None:
     """Write a file aside, then move it into its place: a reader sees all of it or none."""
-    draft = folder / ".unfinished" / f"{os.getpid()}-{name.replace('/', '-')}"
+    draft = folder / UNFINISHED / f"{os.getpid()}-{name.replace('/', '-')}"
     draft.write_bytes(content)
     draft.replace(folder / name)
 
 
-def _manifest(count: int, seed: int) -> bytes:
+def _manifest(rows: Sequence[Mapping[str, object]]) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for number in range(count):
-        writer.writerow(row(number, seed=seed).values())
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue().encode()
 
 

@@ -32,6 +32,7 @@ LETTERS: dict[str, list[list[tuple[float, float]]]] = {
     "V": [[(0, 0), (0.45, 1), (0.9, 0)]],
     "Y": [[(0, 0), (0.42, 0.5), (0.84, 0)], [(0.42, 0.5), (0.42, 1)]],
 }
+MARKS = ("hills", "leaf", "waves", "arches")
 WORDS = ("ALTO", "NOVA", "OLIO", "HAVEN", "LINEA", "KITE", "FOLIO", "MELLO", "TONAL", "HAY")
 
 
@@ -47,9 +48,9 @@ def artwork(aspect: float, paper: Vector, ink: Vector, accent: Vector, seed: int
     rng = np.random.default_rng(seed)
     unit = min(width, height * 0.8) / 10
     middle = width / 2
-    _mark(ImageDraw.Draw(marks), int(rng.integers(4)), middle, height / 2 - 1.7 * unit, 1.9 * unit)
+    draw_mark(ImageDraw.Draw(marks), int(rng.integers(len(MARKS))), middle, height / 2 - 1.7 * unit, 1.9 * unit)
     pen = ImageDraw.Draw(sheet)
-    _word(pen, WORDS[int(rng.integers(len(WORDS)))], middle, height / 2 + 1.3 * unit, 1.25 * unit)
+    draw_word(pen, WORDS[int(rng.integers(len(WORDS)))], middle, height / 2 + 1.3 * unit, 1.25 * unit)
     for line, share in enumerate((3.2, 2.2)):
         top = height / 2 + (3.5 + 0.75 * line) * unit
         pen.rounded_rectangle((middle - share * unit, top, middle + share * unit, top + unit * 0.24), unit * 0.12, 255)
@@ -64,8 +65,8 @@ def _reduced(layer: Image.Image) -> Floats:
     return np.asarray(small, np.float32)[:, :, None] / np.float32(255)
 
 
-def _mark(pen: ImageDraw.ImageDraw, which: int, x: float, y: float, size: float) -> None:
-    """One of four marks about (x, y): sun over hills, leaf, waves, nested arches."""
+def draw_mark(pen: ImageDraw.ImageDraw, which: int, x: float, y: float, size: float) -> None:
+    """Draw one of `MARKS` about (x, y)."""
     stroke = round(size * 0.13)
     if which == 0:
         pen.ellipse((x - size * 0.55, y - size, x + size * 0.55, y + size * 0.1), fill=255)
@@ -96,7 +97,7 @@ def _mark(pen: ImageDraw.ImageDraw, which: int, x: float, y: float, size: float)
             pen.line([(x + reach - stroke / 2, y + reach * 0.4), (x + reach - stroke / 2, y + size)], 255, stroke)
 
 
-def _word(pen: ImageDraw.ImageDraw, word: str, x: float, y: float, size: float) -> None:
+def draw_word(pen: ImageDraw.ImageDraw, word: str, x: float, y: float, size: float) -> None:
     """Write a word centred on x, its top at y."""
     widths = [max(px for stroke in LETTERS[letter] for px, _ in stroke) + 0.42 for letter in word]
     left = x - (sum(widths) - 0.42) * size / 2
