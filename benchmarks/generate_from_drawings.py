@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.gallery import Example, Series
-from benchmarks.generate_from_words import REAL_SEED, Products, read_reader, recovered
+from benchmarks.generate_from_words import KIND, REAL_SEED, Pictures, read_reader, recovered
 from benchmarks.generate_page import Measured
 from benchmarks.progress import say
 from jobs.cards import Card, CardShelf
 from studio import draw
-from worker.checkpoints import build, read_model
+from worker.checkpoints import READING, build, read_model
 from worker.pipelines.attribute_reader import AttributeReader
 from worker.pipelines.base import Batch, Pipeline
 from worker.quality.silhouette import iou, silhouette
@@ -50,7 +50,7 @@ def measure_drawings(shelf: CardShelf, quick: bool) -> Measured:
     cards = [card for card in shelf.cards.values() if card.architecture == "pix2pix"]
     if not cards:
         return Measured(figures=figures, heading="From drawings", table=table, series=series)
-    drawn, reader = draw_outlines(QUICK_PICTURES if quick else PICTURES), read_reader(shelf)
+    drawn, reader = draw_outlines(QUICK_PICTURES if quick else PICTURES), _product_reader(shelf)
     for card in cards:
         say(f"making pictures from drawings: {card.name}")
         pipeline = build(read_model(shelf.folder / card.name), CPU)
@@ -60,7 +60,7 @@ def measure_drawings(shelf: CardShelf, quick: bool) -> Measured:
         rate = len(made) / (time.perf_counter() - began)
         fits, own = _fits(made, drawn.masks), _fits(drawn.pictures, drawn.masks)
         small = F.interpolate(torch.stack(made).float(), (reader.side_px, reader.side_px), mode="area")
-        read = Products(pixels=small.round().to(torch.uint8), words=told)
+        read = Pictures(pixels=small.round().to(torch.uint8), words=told)
         found = {
             "mask_iou": _mean(fits, own),
             "mask_iou_of_the_pictures": _mean(own, own),
@@ -103,10 +103,16 @@ def _fits(pictures: Sequence[Tensor], masks: Sequence[Tensor]) -> list[float]:
     return [0.0 if outline is None else iou(outline, mask > 127) for outline, mask in pairs]
 
 
-def _accuracy(products: Products, reader: AttributeReader) -> dict[str, float]:
-    if not products.words[0]:
+def _product_reader(shelf: CardShelf) -> AttributeReader:
+    """Return the shelf's model that reads the words of products."""
+    cards = [card for card in shelf.cards.values() if card.architecture == READING]
+    return next(reader for reader in (read_reader(shelf, card) for card in cards) if KIND in reader.attributes)
+
+
+def _accuracy(pictures: Pictures, reader: AttributeReader) -> dict[str, float]:
+    if not pictures.words[0]:
         return {}
-    return {f"accuracy{name}": value for name, value in recovered(products, reader).items()}
+    return {f"accuracy{name}": value for name, value in recovered(pictures, reader).items()}
 
 
 def _series(drawn: Drawn, told: Sequence[Mapping[str, str]], made: Sequence[Tensor], fits: Sequence[float]) -> Series:

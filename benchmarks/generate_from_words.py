@@ -1,8 +1,8 @@
-"""Measures models that make pictures from words, on products whose words are known.
+"""Measures models that make pictures from words, on products and on tags whose words are known.
 
 Real pictures are drawn by the studio from a seed that nothing was trained on, made ones from the same words. A model
-that reads words off pictures says which of them can be recovered, of real pictures and of made ones, and gives the
-features by which both sets are compared (`worker.quality.distribution`).
+that reads these words off pictures says which of them can be recovered, of real pictures and of made ones, and gives
+the features by which both sets are compared (`worker.quality.distribution`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.gallery import Example, Series
 from benchmarks.generate_page import Measured
 from benchmarks.progress import say
 from jobs.cards import Card, CardShelf
-from studio import draw
+from studio import draw, draw_tag
 from worker.checkpoints import GENERATING, READING, build_generating, read_model
 from worker.pipelines import attribute_reader
 from worker.pipelines.attribute_reader import AttributeReader
@@ -27,7 +29,9 @@ from worker.pipelines.vae import Vae
 from worker.quality.distribution import frechet_distance, nearness_to_known, precision_and_recall, variety
 
 REAL_SEED = 10_006  # of pictures that nothing was trained on
-KNOWN_SEED = 6  # of those that the built-in models were trained on; see docs/generating.md
+# Of those that the built-in models were trained on; see docs/generating.md.
+KNOWN_SEED, KNOWN_TAGS_SEED = 6, 8
+KIND = "kind"  # the attribute that tells products from tags
 CPU = torch.device("cpu")
 
 
@@ -45,8 +49,8 @@ QUICK = Amounts(real=90, made=45, known=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Products:
-    """Pictures of the studio."""
+class Pictures:
+    """Pictures of the studio, or of its words."""
 
     pixels: Tensor  # uint8 [N, 3, side, side]
     words: Sequence[Mapping[str, str]]
@@ -56,17 +60,27 @@ class Products:
 class Truth:
     """What made pictures are compared with."""
 
-    real: Products
-    known: Products
+    real: Pictures
+    known: Pictures
     reader: AttributeReader
 
 
-def draw_products(count: int, *, seed: int, side: int) -> Products:
-    """Draw the first pictures of a seed."""
+def draw_products(count: int, *, seed: int, side: int) -> Pictures:
+    """Draw the first products of a seed."""
     drawn = [draw(number, seed=seed, size=side) for number in range(count)]
-    pixels = [torch.from_numpy(each.rendering.pixels).permute(2, 0, 1) for each in drawn]
-    stacked = torch.stack(pixels) if pixels else torch.empty(0, 3, side, side, dtype=torch.uint8)
-    return Products(pixels=stacked, words=[dict(each.product.attributes) for each in drawn])
+    pixels = [each.rendering.pixels for each in drawn]
+    return Pictures(pixels=_stacked(pixels, side), words=[dict(each.product.attributes) for each in drawn])
+
+
+def draw_tags(count: int, *, seed: int, side: int) -> Pictures:
+    """Draw the first tags of a seed."""
+    drawn = [draw_tag(number, seed=seed, size=side) for number in range(count)]
+    return Pictures(pixels=_stacked([each.pixels for each in drawn], side), words=[each.attributes for each in drawn])
+
+
+def _stacked(pixels: Sequence[NDArray[np.uint8]], side: int) -> Tensor:
+    shape = (0, side, side, 3)
+    return torch.from_numpy(np.stack(pixels) if pixels else np.empty(shape, np.uint8)).permute(0, 3, 1, 2).contiguous()
 
 
 def measure_words(shelf: CardShelf, quick: bool) -> Measured:
@@ -76,24 +90,24 @@ def measure_words(shelf: CardShelf, quick: bool) -> Measured:
 
 def measure(shelf: CardShelf, amounts: Amounts) -> Measured:
     """Measure every model of a shelf that makes pictures from words, on so many."""
-    reader = read_reader(shelf)
-    say(f"drawing {amounts.real + amounts.known} products")
-    truth = Truth(
-        real=draw_products(amounts.real, seed=REAL_SEED, side=reader.side_px),
-        known=draw_products(amounts.known, seed=KNOWN_SEED, side=reader.side_px),
-        reader=reader,
-    )
     figures: dict[str, float | str] = {"real_pictures": amounts.real, "made_pictures": amounts.made}
-    figures |= {f"reader_accuracy{key}": value for key, value in recovered(truth.real, truth.reader).items()}
+    truths = []
+    for card in shelf.cards.values():
+        if card.architecture == READING:
+            truths.append(draw_truth(read_reader(shelf, card), amounts))
+            found = recovered(truths[-1].real, truths[-1].reader)
+            figures |= {f"{_key(card)}_accuracy{name}": value for name, value in found.items()}
     columns = ["accuracy", "precision", "recall", "variety", "pictures_per_second", "parameters"]
     table = [["model", *columns], ["---", *("---:" for _ in columns)]]
     series, best = {}, 0.0
     for card in shelf.cards.values():
-        if card.architecture not in GENERATING or set(card.config.get("attributes", ())) - set(reader.attributes):
+        attributes = set(card.config.get("attributes", ()))
+        truth = next((truth for truth in truths if attributes <= set(truth.reader.attributes)), None)
+        if card.architecture not in GENERATING or truth is None:
             continue
         say(f"making pictures: {card.name}")
         model = read_model(shelf.folder / card.name)
-        pipeline, key = build_generating(model, CPU), card.name.replace("-", "_")
+        pipeline = build_generating(model, CPU)
         made, seconds = _made(pipeline, card, truth.real.words[: amounts.made])
         found = dict(_figures(made, truth)) | _of_vae(pipeline, truth)
         found |= {
@@ -101,47 +115,62 @@ def measure(shelf: CardShelf, amounts: Amounts) -> Measured:
             "parameters": sum(tensor.numel() for tensor in model.weights.values()),
         }
         rounded = {name: round(value, 3) for name, value in found.items()}
-        figures |= {f"{key}_{name}": value for name, value in rounded.items()}
+        figures |= {f"{_key(card)}_{name}": value for name, value in rounded.items()}
         table.append([f"`{card.name}`", *(str(rounded[column]) for column in columns)])
         series[card.name] = [_series(made, truth)]
-        best = max(best, rounded["accuracy"])
+        if KIND in attributes:
+            best = max(best, rounded["accuracy"])
     figures["best_attribute_accuracy"] = best
     return Measured(figures=figures, heading="From words", table=table, series=series)
 
 
-def read_reader(shelf: CardShelf) -> AttributeReader:
-    """Return the shelf's model that reads words off pictures."""
-    (card,) = [card for card in shelf.cards.values() if card.architecture == READING]
+def read_reader(shelf: CardShelf, card: Card) -> AttributeReader:
+    """Return a model of a shelf that reads words off pictures."""
     model = read_model(shelf.folder / card.name)
     return attribute_reader.load(model.card.config, model.weights, CPU)
 
 
-def _made(pipeline: GeneratingPipeline, card: Card, words: Sequence[Mapping[str, str]]) -> tuple[Products, float]:
+def draw_truth(reader: AttributeReader, amounts: Amounts) -> Truth:
+    """Draw pictures of the words that a reader knows: of products, or of tags."""
+    say(f"drawing {amounts.real + amounts.known} pictures")
+    drawn, known_seed = (draw_products, KNOWN_SEED) if KIND in reader.attributes else (draw_tags, KNOWN_TAGS_SEED)
+    return Truth(
+        real=drawn(amounts.real, seed=REAL_SEED, side=reader.side_px),
+        known=drawn(amounts.known, seed=known_seed, side=reader.side_px),
+        reader=reader,
+    )
+
+
+def _key(card: Card) -> str:
+    return card.name.replace("-", "_")
+
+
+def _made(pipeline: GeneratingPipeline, card: Card, words: Sequence[Mapping[str, str]]) -> tuple[Pictures, float]:
     """Return a picture for each, and the seconds that they took."""
     known = [{name: each[name] for name in pipeline.attributes} for each in words]
     wishes = [Wish(attributes=each, seed=number) for number, each in enumerate(known)]
     began = time.perf_counter()
     pixels = pipeline.generate(wishes, card.complete({}))
-    return Products(pixels=pixels, words=known), time.perf_counter() - began
+    return Pictures(pixels=pixels, words=known), time.perf_counter() - began
 
 
-def recovered(products: Products, reader: AttributeReader) -> dict[str, float]:
+def recovered(pictures: Pictures, reader: AttributeReader) -> dict[str, float]:
     """Return the share of words that can be read off pictures: of each attribute by "_name", and in the mean by ""."""
-    read = reader.read(products.pixels)
-    names = [name for name in reader.attributes if name in products.words[0]]
+    read = reader.read(pictures.pixels)
+    names = [name for name in reader.attributes if name in pictures.words[0]]
     shares = {
-        f"_{name}": sum(word == each[name] for word, each in zip(read[name], products.words, strict=True))
-        / len(products.words)
+        f"_{name}": sum(word == each[name] for word, each in zip(read[name], pictures.words, strict=True))
+        / len(pictures.words)
         for name in names
     }
     mean = sum(shares.values()) / len(shares)
     return {name: round(value, 3) for name, value in {"": mean, **shares}.items()}
 
 
-def _figures(made: Products, truth: Truth) -> Iterator[tuple[str, float]]:
+def _figures(made: Pictures, truth: Truth) -> Iterator[tuple[str, float]]:
     for name, value in recovered(made, truth.reader).items():
         yield f"accuracy{name}", value
-    found, real = (truth.reader.features(products.pixels) for products in (made, truth.real))
+    found, real = (truth.reader.features(pictures.pixels) for pictures in (made, truth.real))
     precision, recall = precision_and_recall(found, real)
     yield "precision", precision
     yield "recall", recall
@@ -165,7 +194,7 @@ def _of_vae(pipeline: GeneratingPipeline, truth: Truth) -> dict[str, float]:
     return {"painted_psnr_db": float((10 * (255**2 / torch.stack(errors)).log10()).mean())}
 
 
-def _series(made: Products, truth: Truth) -> Series:
+def _series(made: Pictures, truth: Truth) -> Series:
     """Return the made pictures beside real ones of the same words, by how many of these can be read off."""
     read = truth.reader.read(made.pixels)
     examples = []

@@ -12,7 +12,7 @@ from benchmarks import generate, generate_from_drawings, generate_from_words
 from benchmarks.generate import main
 from benchmarks.generate_from_words import Amounts, draw_products, measure, recovered
 from jobs.cards import CardShelf
-from studio import VOCABULARY
+from studio import TAG_VOCABULARY, VOCABULARY
 from worker.networks.attribute_reader import AttributeReader as Reader
 from worker.networks.pix2pix import TranslationNetwork
 from worker.networks.vae import Vae
@@ -24,6 +24,7 @@ from worker.training.objectives import Told
 SIDE_PX = 16
 NAMES = ("kind", "background")
 ATTRIBUTES = {name: sorted(VOCABULARY[name]) for name in NAMES}
+OF_TAGS = {name: sorted(TAG_VOCABULARY[name]) for name in ("mark", "paper")}
 PAGE = Path(__file__).parents[2] / "docs" / "gallery" / "generate"
 MOST_BYTES = 300_000
 
@@ -35,11 +36,15 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
     sizes = {
         "reader": {"side_px": SIDE_PX, "width": 8, "features": 8, "attributes": ATTRIBUTES},
         "vae": {"side_px": SIDE_PX, "width": 8, "latent": 4, "code": 8, "attributes": ATTRIBUTES},
+        "tag-reader": {"side_px": SIDE_PX, "width": 8, "features": 8, "attributes": OF_TAGS},
+        "tag-vae": {"side_px": SIDE_PX, "width": 8, "latent": 4, "code": 8, "attributes": OF_TAGS},
         "drawn": {"width": 4, "depth": 3, "attributes": ATTRIBUTES},
     }
     for name, network, objective in (
         ("reader", Reader(**sizes["reader"]), attribute_reader.AttributeReaderObjective()),
         ("vae", Vae(**sizes["vae"]), vae.VaeObjective()),
+        ("tag-reader", Reader(**sizes["tag-reader"]), attribute_reader.AttributeReaderObjective()),
+        ("tag-vae", Vae(**sizes["tag-vae"]), vae.VaeObjective()),
         ("drawn", TranslationNetwork(**sizes["drawn"]), pix2pix.Pix2PixObjective()),
     ):
         card = {**objective.card, "name": name, "version": "1", "architecture": objective.architecture}
@@ -63,6 +68,7 @@ def test_every_model_that_makes_pictures_is_measured_and_shown(
     assert 0 <= figures["vae_accuracy"] <= 1
     assert figures["vae_accuracy"] == figures["best_attribute_accuracy"]
     assert {"vae_accuracy_kind", "vae_precision", "vae_recall", "vae_copies", "reader_accuracy"} <= figures.keys()
+    assert {"tag_vae_accuracy_mark", "tag_vae_accuracy_paper", "tag_reader_accuracy"} <= figures.keys()
     assert figures["vae_pictures_per_second"] > 0
     assert figures["vae_painted_psnr_db"] > 0
     assert 0 <= figures["drawn_accuracy_kind"] <= 1
