@@ -21,6 +21,8 @@ from benchmarks.generate_from_drawings import measure_drawings
 from benchmarks.generate_from_pictures import Pixels, measure_pictures, public_photos, read_photos
 from benchmarks.generate_from_words import measure_words
 from benchmarks.generate_page import write_page
+from benchmarks.generate_sentences import measure_sentences
+from benchmarks.inception import InceptionUnusable, read_inception
 from benchmarks.progress import say
 from benchmarks.style_pictures import find_pictures, unseen
 from jobs.cards import CardShelf
@@ -38,7 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--not-in", type=Path, action="append", default=[], help="leave out photos that also lie in this folder"
     )
     parser.add_argument("--gallery", type=Path, metavar="FOLDER", help="write the page with pictures into this folder")
+    parser.add_argument(
+        "--inception",
+        type=Path,
+        metavar="FILE",
+        help="weights of the published FID's network, to compute the FID with",
+    )
     options = parser.parse_args(arguments)
+    try:
+        inception = None if options.inception is None else read_inception(options.inception)
+    except InceptionUnusable as error:
+        parser.error(str(error))
     torch.set_num_threads(1)  # as a worker computes each batch
     photos = _photos(options.photos, options.not_in, QUICK_PHOTOS if options.quick else PHOTOS)
     if not photos:
@@ -46,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     shelf = CardShelf()
     measured = [
-        measure_words(shelf, options.quick),
+        measure_words(shelf, options.quick, inception),
+        measure_sentences(shelf, options.quick),
         measure_drawings(shelf, options.quick),
         measure_pictures(shelf, photos),
     ]

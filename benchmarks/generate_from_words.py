@@ -18,10 +18,12 @@ from torch import Tensor
 
 from benchmarks.gallery import Example, Series
 from benchmarks.generate_page import Measured
+from benchmarks.inception import inception_features
 from benchmarks.progress import say
 from jobs.cards import Card, CardShelf
 from studio import draw, draw_tag
 from worker.checkpoints import GENERATING, READING, build_generating, read_model
+from worker.networks.inception import Inception
 from worker.pipelines import attribute_reader
 from worker.pipelines.attribute_reader import AttributeReader
 from worker.pipelines.base import GeneratingPipeline, Wish
@@ -63,6 +65,8 @@ class Truth:
     real: Pictures
     known: Pictures
     reader: AttributeReader
+    inception: Inception | None = None  # whose features give the published FID
+    seen: Tensor | None = None  # the real pictures' features of that, which take it a while
 
 
 def draw_products(count: int, *, seed: int, side: int) -> Pictures:
@@ -83,18 +87,18 @@ def _stacked(pixels: Sequence[NDArray[np.uint8]], side: int) -> Tensor:
     return torch.from_numpy(np.stack(pixels) if pixels else np.empty(shape, np.uint8)).permute(0, 3, 1, 2).contiguous()
 
 
-def measure_words(shelf: CardShelf, quick: bool) -> Measured:
-    """Measure every model of a shelf that makes pictures from words."""
-    return measure(shelf, QUICK if quick else FULL)
+def measure_words(shelf: CardShelf, quick: bool, inception: Inception | None = None) -> Measured:
+    """Measure every model of a shelf that makes pictures from words; with the network of the FID also that."""
+    return measure(shelf, QUICK if quick else FULL, inception)
 
 
-def measure(shelf: CardShelf, amounts: Amounts) -> Measured:
+def measure(shelf: CardShelf, amounts: Amounts, inception: Inception | None = None) -> Measured:
     """Measure every model of a shelf that makes pictures from words, on so many."""
     figures: dict[str, float | str] = {"real_pictures": amounts.real, "made_pictures": amounts.made}
     truths = []
     for card in shelf.cards.values():
         if card.architecture == READING:
-            truths.append(draw_truth(read_reader(shelf, card), amounts))
+            truths.append(draw_truth(read_reader(shelf, card), amounts, inception))
             found = recovered(truths[-1].real, truths[-1].reader)
             figures |= {f"{_key(card)}_accuracy{name}": value for name, value in found.items()}
     columns = ["accuracy", "precision", "recall", "variety", "pictures_per_second", "parameters"]
@@ -130,14 +134,17 @@ def read_reader(shelf: CardShelf, card: Card) -> AttributeReader:
     return attribute_reader.load(model.card.config, model.weights, CPU)
 
 
-def draw_truth(reader: AttributeReader, amounts: Amounts) -> Truth:
+def draw_truth(reader: AttributeReader, amounts: Amounts, inception: Inception | None) -> Truth:
     """Draw pictures of the words that a reader knows: of products, or of tags."""
     say(f"drawing {amounts.real + amounts.known} pictures")
     drawn, known_seed = (draw_products, KNOWN_SEED) if KIND in reader.attributes else (draw_tags, KNOWN_TAGS_SEED)
+    real = drawn(amounts.real, seed=REAL_SEED, side=reader.side_px)
     return Truth(
-        real=drawn(amounts.real, seed=REAL_SEED, side=reader.side_px),
+        real=real,
         known=drawn(amounts.known, seed=known_seed, side=reader.side_px),
         reader=reader,
+        inception=inception,
+        seen=None if inception is None else inception_features(inception, real.pixels),
     )
 
 
@@ -176,6 +183,8 @@ def _figures(made: Pictures, truth: Truth) -> Iterator[tuple[str, float]]:
     yield "recall", recall
     yield "variety", variety(found, real)
     yield "frechet_distance", frechet_distance(found, real)
+    if truth.inception is not None and truth.seen is not None:
+        yield "fid", frechet_distance(inception_features(truth.inception, made.pixels), truth.seen)
     if len(truth.known.pixels):
         share, copies = nearness_to_known(found, truth.reader.features(truth.known.pixels), real)
         yield "nearness_to_known", share

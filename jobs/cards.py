@@ -19,6 +19,7 @@ from jobs.looks import Region
 Operation = Literal["restyle", "segment", "describe", "generate", "translate", "upscale", "inpaint"]
 
 SCALES = (2, 3, 4)
+TEXT = "text"  # the attribute of a wish that is a sentence
 
 BUILT_IN = Path(__file__).parent.parent / "worker" / "weights"
 
@@ -90,6 +91,21 @@ class Generation(BaseModel):
 
     side_px: int = Field(ge=8, le=4096)  # of its pictures, which are square
     attributes: dict[str, tuple[str, ...]] = {}  # that it knows, and the words of each; none: any text
+
+    @property
+    def worded(self) -> dict[str, tuple[str, ...]]:
+        """The attributes that have words."""
+        return {name: words for name, words in self.attributes.items() if words}
+
+    @property
+    def reads_sentences(self) -> bool:
+        """Whether its words are looked for in the sentence of a wish: where it takes none as it stands."""
+        return bool(self.worded) and TEXT not in self.attributes
+
+    @property
+    def wishable(self) -> dict[str, tuple[str, ...]]:
+        """The attributes that a wish may have."""
+        return self.attributes | ({TEXT: ()} if self.reads_sentences else {})
 
 
 class Card(BaseModel):

@@ -17,6 +17,7 @@ JobsError
 ├── ImageRejected           a picture that breaks the contract; permanent, costs one item
 ├── GateBroken              a picture that a gate of its recipe refuses; it is kept apart
 ├── MaskRejected            the recipe needs a mask that this picture does not have; permanent, costs one item
+├── TextUnclear             a sentence that no picture can be made of; permanent, costs one item
 ├── CheckpointMismatch      weights are not the ones that the card names
 └── OutOfMemory             the device could not hold the batch
 
@@ -48,6 +49,7 @@ class ErrorCode(StrEnum):
     SUPERSEDED = "superseded"  # a later job wrote to the same key meanwhile
     MASK_MISSING = "mask_missing"  # the recipe needs a mask, and nothing gives one
     MASK_UNUSABLE = "mask_unusable"  # what should be the mask is no picture, or of another shape, or empty
+    TEXT_UNCLEAR = "text_unclear"  # a sentence names nothing that the model knows, or what it does not know
     OUT_OF_MEMORY = "out_of_memory"
     MODEL_FAILED = "model_failed"
     WORKER_CRASHED = "worker_crashed"
@@ -196,6 +198,12 @@ class MaskRejected(JobsError):
     def __init__(self, code: ErrorCode, message: str) -> None:
         self.code = code
         super().__init__(message)
+
+
+class TextUnclear(JobsError):
+    """The sentence does not say what the picture is to show."""
+
+    code = ErrorCode.TEXT_UNCLEAR
 
 
 class CheckpointMismatch(JobsError):

@@ -56,7 +56,7 @@ def _check_words(card: Card, words: Mapping[str, str], field: str) -> None:
 
 def attribute_fault(card: Card, name: str, word: str) -> str | None:
     """Say what to do where a model does not know an attribute, or a word of it; None where it does."""
-    known = card.generation.attributes
+    known = card.generation.wishable
     if name not in known:
         return f"{card.name} has no such attribute; it has {', '.join(known) or 'none'}"
     return None if word in known[name] or not known[name] else f"choose one of {', '.join(known[name])}"

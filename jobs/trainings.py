@@ -24,6 +24,7 @@ WORDED = (
     "gan",
     "growing_gan",
     "pix2pix",
+    "sentence_reader",
     "style_gan",
     "vae",
     "wasserstein_gan",
@@ -50,6 +51,7 @@ class Training(BaseModel):
         "inpainting",
         "painter",
         "pix2pix",
+        "sentence_reader",
         "style_gan",
         "super_resolution",
         "super_resolution_sharp",
@@ -59,8 +61,9 @@ class Training(BaseModel):
     ] = Field(
         "reference_grade",
         description="What is learned: to carry over the grade of any reference, the look that the photos have, to "
-        "paint in the manner of a few style pictures, or of any; to read words off pictures; to make pictures; to turn "
-        "drawings or one kind of picture into another, to fill what is missing, to enlarge.",
+        "paint in the manner of a few style pictures, or of any; to read words off pictures, or out of "
+        "sentences; to make pictures; to turn drawings or one kind of picture into another, to fill what is missing, "
+        "to enlarge.",
     )
     licence: str = Field(
         min_length=1, max_length=200, description="Licence of the photos, and of style pictures, for the card."

@@ -37,7 +37,7 @@ class Wished:
         """
         if is_wish(row.key):  # a line of an earlier job's errors file
             return [row.key]
-        known = self.card.generation.attributes
+        known = self.card.generation.wishable
         given = {name: value for name, value in row.attributes.items() if name in known and value not in (None, "")}
         words = {name: str(word) for name, word in given.items()}
         for name, word in words.items():

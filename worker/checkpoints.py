@@ -58,7 +58,9 @@ GENERATING: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor], torch.d
     "style_gan": style_gan.load,
     "vae": vae.load,
 }
-READING = "attribute_reader"  # the architecture of models that describe: `worker.pipelines.attribute_reader`
+# The architectures of models that describe: pictures (`worker.pipelines.attribute_reader`), and what sentences ask for
+# (`worker.sentences`).
+READING, SENTENCES = "attribute_reader", "sentence_reader"
 STARTING = ("vq_vae",)  # architectures that nothing runs: others are trained from them
 # Architectures that are a formula.
 FORMULAS: dict[str, Callable[[torch.device], Pipeline]] = {
@@ -235,7 +237,9 @@ def _read_weights(card: Card, path: Path) -> dict[str, Tensor]:
 
 def _check_architecture(card: Card) -> None:
     knows = (
-        {ONNX} if card.operation == "segment" else {*NETWORKS, *FORMULAS, *GENERATING, READING, *STARTING, ARCHITECTURE}
+        {ONNX}
+        if card.operation == "segment"
+        else {*NETWORKS, *FORMULAS, *GENERATING, READING, SENTENCES, *STARTING, ARCHITECTURE}
     )
     if card.architecture not in knows:
         known = ", ".join(sorted(knows))

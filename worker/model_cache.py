@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from worker.networks.protected_colours import ProtectedColour
 from worker.pipelines.base import Batch, GeneratingPipeline, Pipeline, Wish
 from worker.quality.style import palette
 from worker.segmenter import Segmenter
+from worker.sentences import Sentences
 from worker.shared_lock import SharedLock
 
 log = structlog.get_logger(__name__)
@@ -66,6 +68,7 @@ class Prepared:
     segmenter: Segmenter | None = None  # that finds the product, where the recipe names one
     scale: int = 1  # how many times as wide and as high as its source a picture becomes
     side_px: int = 0  # of pictures that are made of nothing
+    understand: Callable[[Wish], Wish] | None = None  # turns the sentence of such a picture's wish into words
 
     def uses(self, model: Ready) -> bool:
         return self.segmenter is model or any(step.pipeline is model for step in self.steps)
@@ -99,6 +102,7 @@ class ModelCache:
         """Held alone while a model is built or a style encoded, shared while a batch is computed: loading moves memory
         that a running model may be using, and libraries change torch for the whole process meanwhile."""
         self._shelf = shelf
+        self._sentences = Sentences(shelf)
         self._storages = storages
         self._limits = limits
         self._memory_bytes = memory_bytes
@@ -154,6 +158,7 @@ class ModelCache:
             segmenter=segmenter,
             scale=first.scale,
             side_px=first.generation.side_px if first.operation == "generate" else 0,
+            understand=partial(self._sentences.understood, card=first) if first.operation == "generate" else None,
         )
         with self._lock:
             self._prepared[claim.recipe_fingerprint] = prepared

@@ -100,10 +100,11 @@ class Stages:
             work.mask = mask_of(work.picture, mask_data, recipe.mask, self._limits, work.prepared.segmenter)
 
     def _make_blank(self, work: Work) -> None:
-        """Reserve the place of a picture that is to be made."""
+        """Reserve the place of a picture that is to be made, and find out what it is to show."""
+        assert work.prepared.understand is not None
         side = work.prepared.side_px
         work.reserve(self._pixels, side * side * 3 * COPIES)
-        work.wish = _wish(work.item.source_url)
+        work.wish = work.prepared.understand(_wish(work.item.source_url))
         work.picture = Picture(pixels=np.zeros((side, side, 3), np.uint8), alpha=None, source_format="none")
         work.size = (side, side)
 

@@ -120,6 +120,21 @@ def show_model(name: str, models_dir: Path | None) -> int:
     return Exit.SUCCEEDED
 
 
+@models.command("read")
+@click.argument("model")
+@click.argument("text")
+def read(model: str, text: str) -> NoReturn:
+    """Print what a model that reads sentences takes one for: JSON, a word of each attribute that it names.
+
+    The model is a folder or a built-in name. Needs restyle[worker,sentences].
+
+    Example:
+      restyle models read studio-sentences "a teal mug on sage, from above"
+
+    """
+    become(MODULE, ["read", model, text])
+
+
 @models.command("check")
 @folder_option
 def check_models(models_dir: Path | None) -> int:

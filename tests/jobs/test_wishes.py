@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from jobs import planning
 from jobs.advance import advance
-from jobs.cards import CardShelf
+from jobs.cards import CardShelf, Generation
 from jobs.database import Database
 from jobs.job_leases import claim_job
 from jobs.recipes import CountSource, JobSource, ManifestSource, Recipe, Source
@@ -148,6 +148,27 @@ def test_rules_say_by_other_columns_what_a_picture_shows(shop: Shop) -> None:
         "D.jpg": ("mug", None),
         "E.jpg": ("mug", None),
     }
+
+
+def test_a_row_may_say_in_a_sentence_what_it_wants(shop: Shop) -> None:
+    rows = "product_id,text,colour\nA,a mug for the garden,\nB,a mug,blue\nC,,red\n"
+    made = shop.wishes(shop.plan(shop.manifest("rows.csv", rows), attributes={"text": "any shoe"}))
+    assert {key: words for key, (words, _) in made.items()} == {
+        "A.jpg": {"text": "a mug for the garden"},
+        "B.jpg": {"text": "a mug", "colour": "blue"},
+        "C.jpg": {"text": "any shoe", "colour": "red"},
+    }
+
+
+def test_a_card_takes_sentences_where_it_has_words_to_find_in_them() -> None:
+    known = [
+        Generation.model_validate({"side_px": 64, "attributes": each}).wishable for each in (WORDS, {"kind": []}, {})
+    ]
+    assert list(known[0]) == ["kind", "colour", "text"]
+    assert known[1:] == [{"kind": ()}, {}]
+    own = Generation.model_validate({"side_px": 64, "attributes": {**WORDS, "text": []}})
+    assert own.wishable == own.attributes
+    assert not own.reads_sentences
 
 
 def test_rows_that_wish_for_what_the_model_does_not_know_are_named(shop: Shop) -> None:

@@ -17,6 +17,7 @@ from jobs.trainings import WORDED
 from worker.checkpoints import build_generating, read_model
 from worker.pipelines import attribute_reader
 from worker.pipelines.base import Wish
+from worker.sentences import load_reader, token_vectors
 from worker.training import diffusion, gan
 from worker.training.config import RunConfig, parse_config
 from worker.training.likeness import made_figures
@@ -35,6 +36,7 @@ SIZES: dict[str, dict[str, int]] = {
     "diffusion": {"side_px": SIDE_PX, "width": 16, "deep": 16, "code": 16},
     "gan": {"side_px": SIDE_PX, "width": 8, "latent": 4, "code": 16},
     "growing_gan": {"side_px": SIDE_PX, "width": 8, "latent": 4, "code": 16, "growth": 12},
+    "sentence_reader": {"width": 16},
     "style_gan": {"side_px": SIDE_PX, "width": 8, "style": 16},
     "vae": {"side_px": SIDE_PX, "width": 8, "latent": 4, "code": 16},
     "vq_vae": {"side_px": SIDE_PX, "width": 16, "codes": 16, "code": 2},
@@ -186,6 +188,18 @@ def test_words_that_are_not_known_are_no_fault_of_anybody(shapes: Path, tmp_path
     assert card.metrics["held_out_accuracy_colour"] > 0.7
 
 
+def test_words_are_read_out_of_sentences_about_products_that_were_held_out(shapes: Path, tmp_path: Path) -> None:
+    more = {"iterations": 60, "batch": 32, "network": {"width": 32}, "weights": "float16", "measure_every": LATER}
+    card = train(config(shapes, "sentence_reader", **more), tmp_path / "run")
+    assert card is not None
+    assert card.operation == "describe"
+    assert card.metrics["held_out_accuracy_said"] > 0.9  # of words of a shop's own, by no other names
+    assert card.metrics["held_out_accuracy_not_said"] > 0.9
+    reader = load_reader(read_model(tmp_path / "run"), token_vectors())
+    assert reader.read("a blue box, please") == {"colour": "blue", "shape": "box"}
+    assert reader.read("the green one") == {"colour": "green"}
+
+
 # --- making --------------------------------------------------------------------------------------------
 
 
@@ -320,7 +334,7 @@ def test_the_collapse_of_a_generator_is_told() -> None:
 def test_pictures_are_moved_and_not_mirrored() -> None:
     pixels = torch.zeros(1, 3, SIDE_PX, SIDE_PX, dtype=torch.uint8)
     pixels[:, :, :, :5] = 255  # light comes from the left
-    photos = Photos(pixels=pixels, words=torch.zeros(1, 0, dtype=torch.int64), sidecars={})
+    photos = Photos(pixels=pixels, words=torch.zeros(1, 0, dtype=torch.int64), vocabulary={}, sidecars={})
     drawn = draw_pictures(photos, 40, torch.Generator().manual_seed(0), shift=2)
     left, right = drawn.pixels[..., 1:3].mean((1, 2, 3)), drawn.pixels[..., 10:].mean((1, 2, 3))
     assert (left > right).all()

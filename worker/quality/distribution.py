@@ -48,9 +48,15 @@ def frechet_distance(made: Tensor, real: Tensor) -> float:
 
     It is the FID where the features are those of the network that the paper used, and there are enough of them.
     """
-    (mean, spread), (wanted_mean, wanted) = (
-        (each.double().mean(0), torch.cov(each.double().T)) for each in (made, real)
-    )
-    # The trace of the root of a product is the sum of the roots of its eigenvalues, which are not negative.
-    roots = torch.linalg.eigvals(spread @ wanted).real.clamp(min=0).sqrt().sum()
-    return float((mean - wanted_mean).square().sum() + spread.trace() + wanted.trace() - 2 * roots)
+    (mean, spread), (wanted_mean, wanted) = (_spread(each.double()) for each in (made, real))
+    # The trace of the root of a product of two spreads, which is wanted, is the sum of the roots of its eigenvalues.
+    # With roots of both, these are squares of singular values: no large matrix is needed where there are few pictures.
+    shared = torch.linalg.matrix_norm(spread @ wanted.T, "nuc")
+    return float((mean - wanted_mean).square().sum() + spread.square().sum() + wanted.square().sum() - 2 * shared)
+
+
+def _spread(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean [F], and what is a root [R, F] of the covariance: its transpose times itself."""
+    mean = features.mean(0)
+    root = (features - mean) / (len(features) - 1) ** 0.5
+    return mean, torch.linalg.qr(root, mode="r").R if len(root) > root.shape[1] else root

@@ -18,6 +18,7 @@ from jobs.errors import CheckpointMismatch, Conflict, InvalidRequest, JobsError
 from jobs.locations import Location
 from jobs.logs import configure
 from worker.checkpoints import read_model
+from worker.sentences import load_reader, token_vectors
 from worker.training.config import RunConfig, parse_config, place_of, read_config
 from worker.training.evaluating import evaluate, photos_to_measure_on
 from worker.training.job import train_for_job
@@ -112,6 +113,11 @@ def _lighten(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _read(asked: argparse.Namespace) -> int:
+    _print(load_reader(read_model(model_folder(asked.model)), token_vectors()).read(asked.text))
+    return 0
+
+
 def _prune(asked: argparse.Namespace) -> int:
     source = model_folder(asked.model)
     card = read_model(source).card
@@ -165,6 +171,10 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--pairs", type=int, default=100)
     measure.add_argument("--own-look", action="store_true")
     measure.set_defaults(act=_evaluate)
+    read = verbs.add_parser("read", help="Say what a sentence asks for.")
+    read.add_argument("model")
+    read.add_argument("text")
+    read.set_defaults(act=_read)
     for verb, form, suffix in (("half", "half", "half"), ("quantise", "int8", "int8")):
         lighter = _maker(verbs.add_parser(verb, help="Make a lighter model."))
         lighter.set_defaults(act=_lighten, form=form, suffix=suffix)

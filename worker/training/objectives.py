@@ -23,6 +23,7 @@ from worker.training.painter import PainterObjective
 from worker.training.photos import Photos
 from worker.training.pix2pix import Pix2PixObjective
 from worker.training.references import References
+from worker.training.sentence_reader import SentenceReaderObjective
 from worker.training.sharp_resolution import SharpResolutionObjective
 from worker.training.style_gan import GrowingGanObjective, StyleGanObjective
 from worker.training.super_resolution import SuperResolutionObjective
@@ -114,6 +115,7 @@ OBJECTIVES: dict[str, Objective] = {
     "inpainting": InpaintingObjective(),
     "pix2pix": Pix2PixObjective(),
     "reference_grade": GradeObjective(),
+    "sentence_reader": SentenceReaderObjective(),
     "style_gan": StyleGanObjective(),
     "super_resolution": SuperResolutionObjective(),
     "vae": VaeObjective(),

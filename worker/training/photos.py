@@ -42,12 +42,14 @@ class Photos:
 
     pixels: uint8 [N, 3, side, side]: each whole photo, squeezed into a square.
     words: int64 [N, A]: of each attribute the place of the photo's word in the vocabulary; -1 where it is not known.
+    vocabulary: the attributes and their words, in the order of `words`.
     sidecars: uint8 [N, 3, side, side] each, by the manifest's columns that name them: grey where they are masks,
         depth or edges.
     """
 
     pixels: Tensor
     words: Tensor
+    vocabulary: Vocabulary
     sidecars: Mapping[str, Tensor]
 
     def __len__(self) -> int:
@@ -56,18 +58,16 @@ class Photos:
     def some(self, which: Tensor) -> Photos:
         """Return those that an index or a mask chooses."""
         chosen = {name: pictures[which] for name, pictures in self.sidecars.items()}
-        return Photos(pixels=self.pixels[which], words=self.words[which], sidecars=chosen)
+        return Photos(pixels=self.pixels[which], words=self.words[which], vocabulary=self.vocabulary, sidecars=chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoSet(Photos):
     """What a network is trained on.
 
-    vocabulary: the attributes and their words, in the order of `words`.
     digest: sha256 over the sorted sha256s of the files, and what else is said of each, in hex.
     """
 
-    vocabulary: Vocabulary
     digest: str
 
     def divided(self, held_out_every: int) -> tuple[Photos, Photos]:

@@ -1,0 +1,67 @@
+"""Sentences as a merchandiser would write them, and the words that each says, of those that the studio knows.
+
+Written by hand, before any network was trained, and used for nothing but measuring. Whoever wrote them also wrote
+`studio.phrases`, so everyday names are in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+WRITTEN: Sequence[tuple[str, Mapping[str, str]]] = (
+    ("a teal mug on a white background", {"kind": "mug", "colour": "teal", "background": "white"}),
+    ("White mug, teal stripes, on sage",
+    {"kind": "mug", "colour": "white", "pattern": "stripes", "background": "sage"}),
+    ("Sage ceramic vase on blush", {"kind": "vase", "colour": "sage", "material": "ceramic", "background": "blush"}),
+    ("blush vase on a sage backdrop, ceramic",
+    {"kind": "vase", "colour": "blush", "material": "ceramic", "background": "sage"}),
+    ("Hero shot: tan leather tote, seen from the left, grey backdrop",
+    {"kind": "bag", "colour": "tan", "material": "leather", "view": "left", "background": "grey"}),
+    ("navy hardcover book, front on, no background please",
+    {"kind": "book", "colour": "navy", "view": "front", "background": "none"}),
+    ("We need our mustard teapot for the autumn newsletter",
+    {"kind": "teapot", "colour": "mustard", "season": "autumn"}),
+    ("Christmas: a forest green candle in the snow", {"kind": "candle", "colour": "forest", "season": "winter"}),
+    ("tall oak bar stool", {"kind": "stool", "colour": "oak", "proportions": "tall"}),
+    ("A wooden stool from above", {"kind": "stool", "material": "wood", "view": "above"}),
+    ("kraft paper carrier bag with our label on it",
+    {"kind": "bag", "colour": "kraft", "material": "paper", "pattern": "label"}),
+    ("coral plastic table lamp, evening light",
+    {"kind": "lamp", "colour": "coral", "material": "plastic", "light": "evening"}),
+    ("brass lamp by the window, morning mood", {"kind": "lamp", "colour": "brass", "light": "window"}),
+    ("checked wool cushion in rust and cream",
+    {"kind": "cushion", "colour": "rust", "material": "cloth", "pattern": "checks"}),
+    ("polka dot trainers, sky blue, size 42", {"kind": "shoe", "colour": "sky", "pattern": "dots"}),
+    ("Black leather boots, side view from the right, on sand",
+    {"kind": "shoe", "colour": "black", "material": "leather", "view": "right", "background": "sand"}),
+    ("stainless steel water bottle 0.75 l", {"kind": "bottle", "colour": "steel", "material": "metal"}),
+    ("a bottle made of amber glass", {"kind": "bottle", "colour": "amber", "material": "glass"}),
+    ("wristwatch with a brown strap, on slate", {"kind": "watch", "background": "slate"}),
+    ("plain white cardboard box, nothing printed on it, isolated",
+    {"kind": "box", "colour": "white", "material": "cardboard", "pattern": "plain", "background": "none"}),
+    ("gift box with a ribbon, for spring", {"kind": "box", "season": "spring"}),
+    ("armchair, terracotta fabric, lit from above",
+    {"kind": "chair", "colour": "terracotta", "material": "cloth", "light": "overhead"}),
+    ("A soft light from the left on a lavender pillow",
+    {"kind": "cushion", "colour": "lavender", "light": "soft-left"}),
+    ("teddy bear on butter yellow", {"kind": "toy", "background": "butter"}),
+    ("rubber duck, mustard, summer campaign", {"kind": "toy", "colour": "mustard", "season": "summer"}),
+    ("speckled cream stoneware cup", {"kind": "mug", "colour": "cream", "material": "ceramic", "pattern": "speckled"}),
+    ("wide fluted bowl vase in olive", {"kind": "vase", "colour": "olive", "pattern": "fluted", "proportions": "wide"}),
+    ("mug with a navy band around it", {"kind": "mug", "pattern": "band"}),
+    ("everything on lilac", {"background": "lilac"}),
+    ("photographed straight from the front in window light", {"view": "front", "light": "window"}),
+    ("Something in graphite, metal", {"colour": "graphite", "material": "metal"}),
+    ("wax candle", {"kind": "candle", "material": "wax"}),
+    ("denim tote bag, linen background, seen slightly from the right",
+    {"kind": "bag", "colour": "denim", "view": "right", "background": "linen"}),
+    ("Walnut dining chair against a sky blue wall", {"kind": "chair", "colour": "walnut", "background": "sky"}),
+    ("navy mug next to a white candle", {"kind": "mug", "colour": "navy"}),
+    ("MUG BLACK CERAMIC WHITE BG", {"kind": "mug", "colour": "black", "material": "ceramic", "background": "white"}),
+    ("a purple elephant with an umbrella", {"colour": "lavender"}),
+    ("a bud vase without dots, please", {"kind": "vase"}),
+    ("Anything but black: a reading lamp", {"kind": "lamp"}),
+    ("best price in town, free delivery", {}),
+    ("laptop sleeve 13 inch", {}),
+    ("SKU 4711-B, please hurry", {}),
+)  # fmt: skip
