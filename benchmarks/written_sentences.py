@@ -1,7 +1,7 @@
 """Sentences as a merchandiser would write them, and the words that each says, of those that the studio knows.
 
 Written by hand, before any network was trained, and used for nothing but measuring. Whoever wrote them also wrote
-`studio.phrases`, so everyday names are in both.
+`worker.training.phrases`, so everyday names are in both.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from worker.pipelines.base import Wish
 from worker.pipelines.sentence_reader import SentenceReader
 from worker.pipelines.token_vectors import NAME, TokenVectors
 from worker.sentences import Sentences, SentencesMissing, load_reader, token_vectors
+from worker.training.__main__ import main
 
 READER = "studio-sentences"
 
@@ -208,3 +209,12 @@ def test_items_with_sentences_become_pictures_and_one_that_is_not_understood_cos
     assert (made[0][..., 0] == 255).all()
     assert all((made[number][..., 1] == 255).all() for number in range(3, SIZE))
     assert made[3].shape == (SIDE, SIDE, 3)
+
+
+def test_what_was_understood_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "White mug, teal stripes, on sage, seen from above"  # as in docs/generating.md
+    assert main(["read", READER, text]) == 0
+    words = {"kind": "mug", "colour": "white", "pattern": "stripes", "view": "above", "background": "sage"}
+    assert capsys.readouterr().out == json.dumps(words) + "\n"
+    assert main(["read", "studio-reader", text]) == 2
+    assert "studio-reader reads no sentences" in capsys.readouterr().err

@@ -117,8 +117,12 @@ def _c(inputs: int, narrow: int) -> _Mixed:
 
 def _d(inputs: int) -> _Mixed:
     once: _Way = [_Step("branch3x3_1", 192, 1), _Step("branch3x3_2", 320, 3, 2)]
-    more: _Way = [_Step("branch7x7x3_1", 192, 1), _Step("branch7x7x3_2", 192, (1, 7)), _Step("branch7x7x3_3", 192, (7, 1)),
-            _Step("branch7x7x3_4", 192, 3, 2)]  # fmt: skip
+    more: _Way = [
+        _Step("branch7x7x3_1", 192, 1),
+        _Step("branch7x7x3_2", 192, (1, 7)),
+        _Step("branch7x7x3_3", 192, (7, 1)),
+        _Step("branch7x7x3_4", 192, 3, 2),
+    ]
     return _Mixed(inputs, (once, more), _halved)
 
 

@@ -1,7 +1,7 @@
 """Writes sentences that ask for words: what a network learns from that is to read them.
 
 Each names some of a product's words, in one of many forms, and things besides that no model knows. Words of the studio
-are called by other names as well (`studio.phrases`); words of other catalogues by themselves alone.
+are called by other names as well (`worker.training.phrases`); words of other catalogues by themselves alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from studio.phrases import (
+from worker.training.phrases import (
     BACKGROUNDS,
     COLOURS,
     CUT_OUT,

@@ -1,4 +1,4 @@
-"""What else people call the words of the studio: for sentences that a network learns to read.
+"""What else people call words such as the studio's: for sentences that a network learns to read.
 
 A broad name of a colour, such as blue, counts as the nearest of the palette. What nothing here comes near, such as a
 tartan, has no phrase: a reader is to say that it was not said.
@@ -8,30 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from studio.captions import FORMS
-from studio.product import Kind
-
 Phrases = Mapping[str, tuple[str, ...]]
 """By word."""
 
-_MORE_NOUNS: Mapping[Kind, tuple[str, ...]] = {
-    "bag": ("bag", "tote", "shopper", "paper bag", "shoulder bag", "purse", "carrier", "shopping bag"),
-    "book": ("hardcover", "novel", "paperback", "notebook", "books", "hardback"),
-    "bottle": ("bottle", "flask", "water bottle", "soap dispenser", "thermos", "drinking bottle"),
-    "box": ("carton", "gift box", "shoe box", "package", "storage box", "packaging"),
-    "candle": ("candles", "scented candle", "tealight", "pillar candle"),
-    "lamp": ("desk lamp", "light fixture", "bedside lamp", "lamps"),
-    "mug": ("cup", "coffee mug", "coffee cup", "tea mug", "mugs", "teacup"),
-    "stool": ("barstool", "stools", "milking stool", "footstool"),
-    "teapot": ("tea pot", "pot for tea", "teapots"),
-    "toy": ("soft toy", "teddy", "teddy bear", "bath duck", "rubber duck", "beach ball", "plush toy", "ball"),
-    "vase": ("flower vase", "vases", "bud vase", "bowl"),
-    "chair": ("chairs", "armchair", "seat", "kitchen chair", "office chair"),
-    "cushion": ("pillow", "cushions", "throw pillow", "scatter cushion"),
-    "shoe": ("shoes", "sneaker", "sneakers", "trainers", "boots", "boot", "trainer", "wellies"),
-    "watch": ("wristwatch", "watches", "wrist watch", "timepiece"),
+NOUNS: Phrases = {
+    "bag": ("bag", "bag", "handbag", "tote bag", "carrier bag", "bag", "tote", "shopper", "paper bag", "shoulder bag",
+            "purse", "carrier", "shopping bag"),
+    "book": ("book", "book", "book", "stack of books", "hardcover", "novel", "paperback", "notebook", "books",
+             "hardback"),
+    "bottle": ("bottle", "bottle", "flask bottle", "corked bottle", "pump bottle", "bottle", "flask", "water bottle",
+               "soap dispenser", "thermos", "drinking bottle"),
+    "box": ("box", "box", "carton box", "cube box", "lidded box", "carton", "gift box", "shoe box", "package",
+            "storage box", "packaging"),
+    "candle": ("candle", "candle", "candle in a jar", "pillar candle", "candle in a tin", "candles", "scented candle",
+               "tealight", "pillar candle"),
+    "lamp": ("lamp", "lamp", "mushroom lamp", "table lamp", "globe lamp", "desk lamp", "light fixture",
+             "bedside lamp", "lamps"),
+    "mug": ("mug", "mug", "straight mug", "round mug", "cup-shaped mug", "cup", "coffee mug", "coffee cup", "tea mug",
+            "mugs", "teacup"),
+    "stool": ("stool", "stool", "three-legged stool", "bar stool", "barstool", "stools", "milking stool",
+              "footstool"),
+    "teapot": ("teapot", "teapot", "teapot", "tea pot", "pot for tea", "teapots"),
+    "toy": ("toy", "toy", "toy of stacked rings", "toy ball", "toy duck", "toy bear", "soft toy", "teddy",
+            "teddy bear", "bath duck", "rubber duck", "beach ball", "plush toy", "ball"),
+    "vase": ("vase", "vase", "slender vase", "shouldered vase", "bowl vase", "flower vase", "vases", "bud vase",
+             "bowl"),
+    "chair": ("chair", "chair", "dining chair", "shell chair", "armchair", "chairs", "armchair", "seat",
+              "kitchen chair", "office chair"),
+    "cushion": ("cushion", "cushion", "square cushion", "round cushion", "bolster cushion", "pillow", "cushions",
+                "throw pillow", "scatter cushion"),
+    "shoe": ("shoe", "shoe", "laced shoe", "ankle-boot shoe", "rain-boot shoe", "shoes", "sneaker", "sneakers",
+             "trainers", "boots", "boot", "trainer", "wellies"),
+    "watch": ("watch", "watch", "round watch", "square watch", "sports watch", "wristwatch", "watches", "wrist watch",
+              "timepiece"),
 }  # fmt: skip
-NOUNS: Phrases = {kind: (kind, kind, *FORMS[kind], *more) for kind, more in _MORE_NOUNS.items()}
 
 COLOURS: Phrases = {
     "amber": ("amber", "amber", "honey", "orange", "golden orange"),
