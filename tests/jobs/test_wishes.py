@@ -14,9 +14,10 @@ from sqlalchemy import select
 
 from jobs import planning
 from jobs.advance import advance
-from jobs.cards import CardShelf, Generation
+from jobs.cards import BUILT_IN, CardShelf, Generation
 from jobs.database import Database
 from jobs.job_leases import claim_job
+from jobs.operation_checks import attribute_fault
 from jobs.recipes import CountSource, JobSource, ManifestSource, Recipe, Source
 from jobs.records import BadRowRecord, ItemRecord, JobRecord, ResultRecord
 from jobs.states import ItemState, JobOutcome, JobState
@@ -169,6 +170,9 @@ def test_a_card_takes_sentences_where_it_has_words_to_find_in_them() -> None:
     own = Generation.model_validate({"side_px": 64, "attributes": {**WORDS, "text": []}})
     assert own.wishable == own.attributes
     assert not own.reads_sentences
+    card = CardShelf(BUILT_IN).get("studio-reader").model_copy(update={"config": {"side_px": 64, "attributes": WORDS}})
+    assert attribute_fault(card, "text", "a mug") is None
+    assert attribute_fault(card, "size", "large") == "studio-reader has no such attribute; it has kind, colour, text"
 
 
 def test_rows_that_wish_for_what_the_model_does_not_know_are_named(shop: Shop) -> None:
