@@ -75,12 +75,9 @@ class Sentences:
         return words
 
     def _fitting(self, known: Mapping[str, tuple[str, ...]]) -> str | None:
-        """Return the name of the model that reads most of these words; None where no model reads any."""
-        readers = {
-            card.name: _shared(card, known) for card in self._shelf.cards.values() if card.architecture == SENTENCES
-        }
-        best = max(readers, key=lambda name: (readers[name], name), default=None)
-        return best if best is not None and readers[best] else None
+        """Return the name of the model that reads most of these words; None where no model reads sentences."""
+        readers = [card for card in self._shelf.cards.values() if card.architecture == SENTENCES]
+        return max(((_shared(card, known), card.name) for card in readers), default=(0, None))[1]
 
     def _read_by(self, name: str, text: str) -> Mapping[str, str]:
         words = self._reader(name).read(text)
