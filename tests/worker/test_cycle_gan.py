@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from tests.worker.small_runs import check_that_it_goes_on, shrunk, small_config
 from worker.checkpoints import build, read_model
 from worker.pipelines.base import Batch
-from worker.training.config import RunConfig, parse_config
+from worker.training.config import RunConfig
 from worker.training.cycle_gan import CycleGanObjective
 from worker.training.loop import Watcher
 from worker.training.runs import run
@@ -22,11 +23,7 @@ SIDE_PX = 32
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    monkeypatch.setattr(CycleGanObjective, "side_px", SIDE_PX)
-    monkeypatch.setattr(CycleGanObjective, "probe_examples", 8)
-    yield
-    torch.set_num_threads(threads)
+    yield from shrunk(monkeypatch, CycleGanObjective, side_px=SIDE_PX, probe_examples=8)
 
 
 @pytest.fixture(scope="module")
@@ -49,24 +46,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def config(photos: str, **more: Any) -> RunConfig:
     given = {
-        "name": "small",
         "objective": "cycle_gan",
-        "licence": "CC0-1.0",
-        "photos": [photos],
         "attributes": ["season"],
         "network": {"width": 8, "depth": 2, "discriminator_width": 8},
         "iterations": 120,
         "batch": 2,
-        "warm_up": 5,
         "learning_rate": 1e-2,
-        "ema": 0.9,
-        "sample_every": 120,
-        "checkpoint_every": 50,
         "held_out_every": 5,
-        "threads": 1,
-        "device": "cpu",
     }
-    return parse_config(given | more)
+    return small_config(photos, **given | more)
 
 
 def test_a_run_learns_to_turn_pictures_into_the_other_kind_and_back(photos: str, tmp_path: Path) -> None:
@@ -87,10 +75,4 @@ def test_a_run_learns_to_turn_pictures_into_the_other_kind_and_back(photos: str,
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(photos: str, tmp_path: Path) -> None:
-    few = config(photos, iterations=6)
-    assert run(few, tmp_path / "straight", watcher=Watcher(), command="") is not None
-    stopped = Watcher(stop=iter([False, False, True]).__next__)
-    assert run(few, tmp_path / "stopped", watcher=stopped, command="") is None
-    assert run(few, tmp_path / "stopped", watcher=Watcher(), command="") is not None
-    straight, again = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("straight", "stopped"))
-    assert straight == again
+    check_that_it_goes_on(config(photos, iterations=6), tmp_path)

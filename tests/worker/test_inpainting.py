@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.worker.small_runs import check_that_it_goes_on, shrunk, small_config
 from worker.checkpoints import build, read_model
 from worker.networks.inpainting import REACH_PX, InpaintingNetwork, halved, smooth
 from worker.pipelines import inpainting as pipelines
 from worker.pipelines.base import Batch
 from worker.pipelines.inpainting import Inpainting
 from worker.training import inpainting
-from worker.training.config import RunConfig, parse_config
+from worker.training.config import RunConfig
 from worker.training.damage import MOST, random_holes
 from worker.training.inpainting import InpaintingObjective
 from worker.training.loop import Watcher
@@ -28,12 +29,8 @@ CROP_PX = 32
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    threads = torch.get_num_threads()
     monkeypatch.setattr(inpainting, "CROP_PX", CROP_PX)
-    monkeypatch.setattr(InpaintingObjective, "side_px", 2 * CROP_PX)
-    monkeypatch.setattr(InpaintingObjective, "probe_examples", 12)
-    yield
-    torch.set_num_threads(threads)
+    yield from shrunk(monkeypatch, InpaintingObjective, side_px=2 * CROP_PX, probe_examples=12)
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +48,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def config(photos: str, **more: Any) -> RunConfig:
     given = {
-        "name": "small",
         "objective": "inpainting",
-        "licence": "CC0-1.0",
-        "photos": [photos],
         "network": {"width": 4},
         "iterations": 250,
-        "batch": 4,
-        "warm_up": 5,
         "learning_rate": 5e-3,
-        "ema": 0.9,
-        "sample_every": 250,
-        "checkpoint_every": 50,
-        "held_out_every": 6,
-        "threads": 1,
-        "device": "cpu",
     }
-    return parse_config(given | more)
+    return small_config(photos, **given | more)
 
 
 @pytest.fixture
@@ -108,13 +94,7 @@ def test_a_run_learns_what_belongs_in_holes(photos: str, tmp_path: Path) -> None
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(photos: str, tmp_path: Path) -> None:
-    few = config(photos, iterations=6)
-    assert run(few, tmp_path / "straight", watcher=Watcher(), command="") is not None
-    stopped = Watcher(stop=iter([False, False, True]).__next__)
-    assert run(few, tmp_path / "stopped", watcher=stopped, command="") is None
-    assert run(few, tmp_path / "stopped", watcher=Watcher(), command="") is not None
-    straight, again = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("straight", "stopped"))
-    assert straight == again
+    check_that_it_goes_on(config(photos, iterations=6), tmp_path)
 
 
 def test_holes_are_many_kinds_and_never_most_of_a_picture() -> None:

@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from jobs.errors import InvalidRequest
+from tests.worker.small_runs import check_that_it_goes_on, shrunk, small_config
 from worker.checkpoints import build, read_model
 from worker.networks.pix2pix import Discriminators, TranslationNetwork
 from worker.pipelines.base import Batch
 from worker.pipelines.pix2pix import Pix2Pix
-from worker.training.config import RunConfig, parse_config
+from worker.training.config import RunConfig
 from worker.training.loop import Watcher
 from worker.training.pix2pix import Pix2PixObjective
 from worker.training.runs import run
@@ -28,12 +29,8 @@ SIZES = {"width": 8, "depth": 3, "discriminators": 1, "discriminator_width": 8}
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    monkeypatch.setattr(Pix2PixObjective, "side_px", SIDE_PX)
-    monkeypatch.setattr(Pix2PixObjective, "probe_examples", 12)
     monkeypatch.setattr("worker.pipelines.pix2pix.SIDE_PX", SIDE_PX)
-    yield
-    torch.set_num_threads(threads)
+    yield from shrunk(monkeypatch, Pix2PixObjective, side_px=SIDE_PX, probe_examples=12)
 
 
 @pytest.fixture(scope="module")
@@ -65,25 +62,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def config(photos: str, **more: Any) -> RunConfig:
     given = {
-        "name": "small",
         "objective": "pix2pix",
-        "licence": "CC0-1.0",
-        "photos": [photos],
         "sidecars": ["edges", "masks"],
         "attributes": ["colour"],
         "network": SIZES,
         "iterations": 120,
-        "batch": 4,
-        "warm_up": 5,
         "learning_rate": 4e-3,
-        "ema": 0.9,
-        "sample_every": 120,
-        "checkpoint_every": 50,
-        "held_out_every": 6,
-        "threads": 1,
-        "device": "cpu",
     }
-    return parse_config(given | more)
+    return small_config(photos, **given | more)
 
 
 @pytest.mark.parametrize("discriminators", [1, 2])
@@ -115,13 +101,7 @@ def test_a_run_learns_to_fill_outlines_with_the_colour_that_it_is_told(
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(photos: str, tmp_path: Path) -> None:
-    few = config(photos, iterations=6)
-    assert run(few, tmp_path / "straight", watcher=Watcher(), command="") is not None
-    stopped = Watcher(stop=iter([False, False, True]).__next__)
-    assert run(few, tmp_path / "stopped", watcher=stopped, command="") is None
-    assert run(few, tmp_path / "stopped", watcher=Watcher(), command="") is not None
-    straight, again = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("straight", "stopped"))
-    assert straight == again
+    check_that_it_goes_on(config(photos, iterations=6), tmp_path)
 
 
 def test_a_run_without_drawings_is_refused(photos: str) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from jobs.cards import Card, CardShelf
+from tests.worker.small_runs import check_that_it_goes_on, shrunk, small_config
 from worker.checkpoints import build, read_model
 from worker.networks.super_resolution import SuperResolutionNetwork, bicubic
 from worker.networks.vgg import VggFeatures
@@ -21,7 +22,7 @@ from worker.pipelines import super_resolution as pipelines
 from worker.pipelines.base import Batch, TiledPipeline
 from worker.pipelines.super_resolution import SuperResolution
 from worker.training import runs, super_resolution
-from worker.training.config import RunConfig, parse_config
+from worker.training.config import RunConfig
 from worker.training.loop import Watcher
 from worker.training.runs import run
 from worker.training.super_resolution import SuperResolutionObjective
@@ -32,12 +33,8 @@ CROP_PX = 48
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    threads = torch.get_num_threads()
     monkeypatch.setattr(super_resolution, "CROP_PX", CROP_PX)
-    monkeypatch.setattr(SuperResolutionObjective, "side_px", 64)
-    monkeypatch.setattr(SuperResolutionObjective, "probe_examples", 12)
-    yield
-    torch.set_num_threads(threads)
+    yield from shrunk(monkeypatch, SuperResolutionObjective, side_px=64, probe_examples=12)
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +52,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def config(photos: str, **more: Any) -> RunConfig:
     given = {
-        "name": "small",
         "objective": "super_resolution",
-        "licence": "CC0-1.0",
-        "photos": [photos],
         "network": {"scale": 2, "width": 8, "blocks": 1},
         "iterations": 120,
-        "batch": 4,
-        "warm_up": 5,
         "learning_rate": 1e-2,
-        "ema": 0.9,
-        "sample_every": 120,
-        "checkpoint_every": 50,
-        "held_out_every": 6,
-        "threads": 1,
-        "device": "cpu",
     }
-    return parse_config(given | more)
+    return small_config(photos, **given | more)
 
 
 def network(scale: int = 2) -> SuperResolutionNetwork:
@@ -110,13 +96,7 @@ def test_a_run_learns_to_enlarge_better_than_bicubic_interpolation(scale: int, p
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(photos: str, tmp_path: Path) -> None:
-    few = config(photos, iterations=8)
-    assert run(few, tmp_path / "straight", watcher=Watcher(), command="") is not None
-    stopped = Watcher(stop=iter([False, False, False, True]).__next__)
-    assert run(few, tmp_path / "stopped", watcher=stopped, command="") is None
-    assert run(few, tmp_path / "stopped", watcher=Watcher(), command="") is not None
-    straight, again = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("straight", "stopped"))
-    assert straight == again
+    check_that_it_goes_on(config(photos, iterations=6), tmp_path)
 
 
 def test_a_model_is_trained_on_to_look_sharp_to_a_teacher_and_to_a_judge(
