@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from jobs.errors import SourceRefused
 from jobs.locations import key_fault
 from jobs.manifest_lines import (
+    COMPOSED,
     MAX_ROW_BYTES,
     RESULT_MEMBERS,
     BadLineError,
@@ -72,7 +73,8 @@ def manifest_format(key: str) -> ManifestFormat:
 def read_rows(stream: BinaryIO, manifest_format: ManifestFormat, *, needs_key: bool = True) -> Iterator[Row | BadRow]:
     """Yield a Row or a BadRow for every line that is not blank, in flat memory.
 
-    `needs_key`: whether a row must name a picture; the key of one that need not, and does not, is "".
+    `needs_key`: whether a row must name a picture, unless its own is put together of what it names instead; the key of
+    one that need not, and does not, is "".
 
     Raises SourceRefused if the header of a CSV manifest cannot be used.
     """
@@ -246,7 +248,7 @@ def _read_header(records: _Records, *, needs_key: bool) -> list[str] | None:
         message = f"the header of the manifest, line {line.number}, cannot be read: {error.message}"
         raise SourceRefused(message, code="manifest_header_broken") from error
     found = ", ".join(repr(name) for name in columns)[:1000]
-    if needs_key and "key" not in columns:
+    if needs_key and {"key", *COMPOSED}.isdisjoint(columns):
         message = f"the manifest has no column `key`: its columns, separated by commas, are {found}"
         raise SourceRefused(message, code="manifest_no_key_column")
     named = [name for name in columns if name]

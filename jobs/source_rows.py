@@ -6,20 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from jobs.composed_rows import composed_url, is_composed
 from jobs.database import Database
-from jobs.errors import InvalidRequest, Problem, SourceRefused
+from jobs.errors import InvalidRequest, SourceRefused
 from jobs.formats import PICTURE_ENDINGS
-from jobs.locations import MAX_KEY_BYTES, Location, check_allowed
+from jobs.locations import Location, check_allowed
 from jobs.manifests import BadRow, Row, manifest_format, read_rows
+from jobs.places import MASK_KEY, Places
 from jobs.recipes import CountSource, JobSource, ManifestSource, PrefixSource, Source
 from jobs.records import ItemRecord
 from jobs.retrying import retried_items, still_there
+from jobs.source_urls import pictures_of
 from jobs.storage import Storages
 from jobs.trainings import WEIGHTS
 from jobs.wished_rows import Wished
-from jobs.wishes import is_wish, seed_of, wish_url
+from jobs.wishes import seed_of, wish_url
 
-MASK_KEY = "mask_key"  # the column that names a row's mask, relative to where its `key` is; an attribute of the item
 PAGE = 1_000  # items of another job read at a time
 SHOWN_CHARACTERS = 200  # of a row that names no key
 
@@ -137,7 +139,7 @@ def _from_wish(row: Row | BadRow, wished: Wished) -> Iterator[Entry | Refused]:
     except InvalidRequest as error:
         yield Refused("", row.row_no, error.code, str(error), str(row.attributes)[:SHOWN_CHARACTERS])
         return
-    name = row.product_id or f"row-{row.row_no}"
+    name = _name(row)
     for variant, url in enumerate(wishes, start=1):
         relative = name if len(wishes) == 1 else f"{name}-{variant}"
         yield Entry("", url, relative, row.product_id, row.attributes)
@@ -153,7 +155,7 @@ def _read_manifest(
 ) -> Iterator[Entry | Refused]:
     manifest = Location.parse(source.url)
     base = Location.parse(source.base_url).as_prefix() if source.base_url else manifest.folder
-    places = _Places(base, output, allowed)
+    places = Places(base, output, allowed)
     done = int(cursor or 0)
     with storages.at(manifest).open(manifest.key) as stream:
         for row in read_rows(stream, manifest_format(manifest.key)):
@@ -161,64 +163,34 @@ def _read_manifest(
                 yield _from_row(row, places)
 
 
-class _Places:
-    """What the keys of a manifest are held against."""
-
-    def __init__(self, base: Location, output: Location, allowed: list[Location]) -> None:
-        self.base = base  # of relative keys
-        self.base_url = str(base)
-        self.output = output
-        self.allowed = allowed
-        self._all_good = any(map(base.within, allowed)) and not base.within(output)
-        # Below the base, keys that begin like these take a closer look.
-        self._odd = ("/", output.key[len(base.key) :].rstrip("/")) if output.within(base) else ("/",)
-        self._room_bytes = MAX_KEY_BYTES - len(base.key.encode())
-
-    def is_plain(self, key: str) -> bool:
-        """Whether this is surely a good name for a picture below the base. Says no where it takes a closer look."""
-        fits = self._all_good and len(key) <= self._room_bytes and key.isascii()
-        return fits and "//" not in key and not key.startswith(self._odd)
-
-    def locate(self, key: str, field: str) -> Location:
-        """Return where a key leads; raise InvalidRequest where it may not."""
-        location = Location.parse(key, field=field) if "://" in key else self.base.child(key)
-        check_allowed(location, self.allowed, field)
-        return location
-
-    def with_mask(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Return a row's attributes with the place of its mask in full; without one where it names none."""
-        rest = dict(attributes)
-        key = rest.pop(MASK_KEY)
-        if key is None or key == "":
-            return rest
-        if not isinstance(key, str):
-            raise InvalidRequest(Problem(field=MASK_KEY, value=key, remedy="write it as text"), code="mask_key_invalid")
-        return rest | {MASK_KEY: str(self.locate(key, MASK_KEY))}
-
-
-def _from_row(row: Row | BadRow, places: _Places) -> Entry | Refused:
+def _from_row(row: Row | BadRow, places: Places) -> Entry | Refused:
     cursor = str(row.row_no)
     if isinstance(row, BadRow):
         return Refused(cursor=cursor, row_no=row.row_no, code=row.code, message=row.message, text=row.text)
     masked = MASK_KEY in row.attributes
-    if places.is_plain(row.key) and not masked:
+    if places.is_plain(row.key) and row.key and not masked:
         return Entry(cursor, places.base_url + row.key, row.key, row.product_id, row.attributes)
-    base = places.base
     try:
-        location = places.locate(row.key, "key")
+        source_url, relative = _source_of(row, places)
         attributes = places.with_mask(row.attributes) if masked else row.attributes
     except InvalidRequest as error:
-        return Refused(cursor=cursor, row_no=row.row_no, code=error.code, message=str(error), text=row.key)
-    if location.within(places.output):
-        message = f"key is {row.key!r}: choose a picture that lies outside the job's output"
-        return Refused(cursor=cursor, row_no=row.row_no, code="key_in_output", message=message, text=row.key)
-    return Entry(
-        cursor=cursor,
-        source_url=str(location),
-        relative=location.key[len(base.key) :] if location.within(base) else location.key,
-        product_id=row.product_id,
-        attributes=attributes,
-    )
+        text = row.key or str(row.attributes)[:SHOWN_CHARACTERS]
+        return Refused(cursor=cursor, row_no=row.row_no, code=error.code, message=str(error), text=text)
+    return Entry(cursor, source_url, relative, row.product_id, attributes)
+
+
+def _source_of(row: Row, places: Places) -> tuple[str, str]:
+    """Return the URL of a row's source, and the path that its output key is made from."""
+    if is_composed(row):
+        return composed_url(row, places), _name(row)
+    location = places.picture(row.key)
+    base = places.base
+    return str(location), location.key[len(base.key) :] if location.within(base) else location.key
+
+
+def _name(row: Row) -> str:
+    """Return the path of what is made for a row that names no picture of its own."""
+    return row.product_id or f"row-{row.row_no}"
 
 
 def _read_job(
@@ -244,8 +216,8 @@ def _from_item(item: ItemRecord, allowed: list[Location]) -> Entry | Refused:
     cursor = str(item.item_no)
     mask_url = (item.attributes or {}).get(MASK_KEY)
     try:
-        if not is_wish(item.source_url):
-            check_allowed(Location.parse(item.source_url, field="key"), allowed, "key")
+        for url in pictures_of(item.source_url):
+            check_allowed(Location.parse(url, field="key"), allowed, "key")
         if mask_url is not None:
             check_allowed(Location.parse(str(mask_url), field=MASK_KEY), allowed, MASK_KEY)
     except InvalidRequest as error:

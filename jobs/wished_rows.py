@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.cards import Card
+from jobs.columns import whole_number
 from jobs.manifests import Row
 from jobs.operation_checks import attribute_fault
 from jobs.refusals import refusal
@@ -44,19 +45,8 @@ class Wished:
             fault = attribute_fault(self.card, name, word)
             if fault is not None:
                 raise refusal(name, word, fault, code="attribute_unknown")
-        count = _whole(row, COUNT, 1, MAX_COUNT)
-        seed = _whole(row, SEED, 0, MAX_SEED)
+        count = whole_number(row, COUNT, 1, MAX_COUNT, code="count_invalid")
+        seed = whole_number(row, SEED, 0, MAX_SEED, code="seed_invalid")
         start = (self.seed, row.product_id or row.row_no) if seed is None else (seed,)
         attributes = {**self.attributes, **attributes_by(self.rules, row.attributes), **words}
         return [wish_url(attributes, seed_of(*start, variant)) for variant in range(1, (count or 1) + 1)]
-
-
-def _whole(row: Row, column: str, least: int, most: int) -> int | None:
-    """Return a whole number of a column; None where the row says nothing."""
-    value = row.attributes.get(column)
-    if value in (None, ""):
-        return None
-    text = str(value).strip()
-    if isinstance(value, bool) or not text.isdecimal() or not least <= int(text[:20]) <= most:
-        raise refusal(column, text, f"give a whole number from {least} to {most}", code=f"{column}_invalid")
-    return int(text)

@@ -43,7 +43,7 @@ def mask_of(
         if given is None:
             raise MaskRejected(ErrorCode.MASK_MISSING, "the item has no mask: name one in the manifest's `mask_key`")
         return _checked(_from_file(given, picture, limits), "the mask that the manifest names")
-    if source == "alpha" or (source is None and _tells(picture.alpha)):
+    if source == "alpha" or (source is None and tells(picture.alpha)):
         if picture.alpha is None:
             raise MaskRejected(ErrorCode.MASK_MISSING, "the picture has no transparent background to take a mask from")
         return _checked(picture.alpha, "the picture's alpha")
@@ -54,7 +54,7 @@ def mask_of(
     return _checked(found, "what stands out from the background")
 
 
-def _tells(alpha: Mask | None) -> bool:
+def tells(alpha: Mask | None) -> bool:
     """Whether alpha tells product from background: many a picture has one that is opaque everywhere."""
     return alpha is not None and bool((alpha < 128).any())
 
@@ -65,7 +65,7 @@ def _from_file(data: bytes, picture: Picture, limits: PictureLimits) -> Mask:
         found = decode(data, limits)
     except ImageRejected as error:
         raise MaskRejected(ErrorCode.MASK_UNUSABLE, f"the mask cannot be read: {error}") from error
-    grey = found.alpha if _tells(found.alpha) else None
+    grey = found.alpha if tells(found.alpha) else None
     image = Image.fromarray(found.pixels).convert("L") if grey is None else Image.fromarray(grey)
     if image.size == (picture.width, picture.height):
         return np.array(image)

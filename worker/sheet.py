@@ -13,10 +13,10 @@ from jobs.database import Database, ReadSession, now
 from jobs.errors import JobsError
 from jobs.locations import Location
 from jobs.records import ItemRecord, JobRecord, ResultRecord
+from jobs.source_urls import is_made
 from jobs.states import ItemState
 from jobs.storage import Storages
 from jobs.sums import counts_of
-from jobs.wishes import is_wish
 from worker.contact_sheet import THUMBNAIL_PX, Entry, render
 from worker.images import PictureLimits, thumbnail
 
@@ -102,7 +102,7 @@ def _entry(
     item, _result = row
     after = f"{job.output_url.rstrip('/')}/{item.output_key}"
     try:
-        shown = (after if is_wish(item.source_url) else item.source_url, after)  # what was made came from nothing
+        shown = (after if is_made(item.source_url) else item.source_url, after)
         before_pixels, after_pixels = (
             thumbnail(_read(storages, limits, url), THUMBNAIL_PX, limits=limits) for url in shown
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,16 +22,18 @@ from jobs.locations import Location
 from jobs.looks import KeptBackground
 from jobs.output_keys import rejected_url
 from jobs.retries import STORAGE
+from jobs.source_urls import pictures_of
 from jobs.storage import Storages
 from jobs.wishes import is_wish, read_wish
 from worker.backgrounds import compose
 from worker.cube import cube
-from worker.images import Picture, PictureLimits, decode, encode, inspect
+from worker.images import Picture, PictureLimits, encode
 from worker.images.limits import check_size
 from worker.masks import mask_of
 from worker.model_cache import Prepared
 from worker.pipelines.base import Wish
 from worker.quality.item import measure_item
+from worker.sources import decode_source, inspect_source, naming
 from worker.work import Budget, Work
 
 log = structlog.get_logger(__name__)
@@ -56,45 +59,62 @@ class Stages:
         self._pixels = Budget(memory_bytes - memory_bytes // 4)
 
     def read(self, work: Work) -> None:
-        """Fetch the file; of a picture that is to be made there is none."""
-        if is_wish(work.item.source_url):
+        """Fetch the files; of a picture that is made of words alone there are none."""
+        urls = pictures_of(work.item.source_url)
+        if not urls:
             return
-        data = self._fetch(work, work.item.source_url)
+        files = self._fetch(work, urls)
         if _wants_file_of_mask(work):
             assert work.item.mask_url is not None
             try:
-                work.mask_data = self._fetch(work, work.item.mask_url)
+                [work.mask_data] = self._fetch(work, [work.item.mask_url])
             except ObjectMissing as error:
                 message = f"there is no {work.item.mask_url}, which the manifest names as its mask"
                 raise MaskRejected(ErrorCode.MASK_MISSING, message) from error
-        work.reserve(self._files, len(data) + len(work.mask_data or b""))
-        work.data = data
-        work.source_bytes = len(data)
-        work.source_sha256 = hashlib.sha256(data).hexdigest()
+        source_bytes = sum(map(len, files))
+        work.reserve(self._files, source_bytes + len(work.mask_data or b""))
+        work.files = tuple(files)
+        work.source_bytes = source_bytes
+        sha256 = hashlib.sha256()
+        for data in files:
+            sha256.update(data)
+        work.source_sha256 = sha256.hexdigest()
 
-    def _fetch(self, work: Work, url: str) -> bytes:
-        location = Location.parse(url)
-        storage = self._storages.at(location)
-        return _retrying(work, lambda: storage.read(location.key, max_bytes=self._limits.max_bytes))
+    def _fetch(self, work: Work, urls: Sequence[str]) -> list[bytes]:
+        """Read files. All together they may take about as long, and have as many bytes, as one alone."""
+        until = time.monotonic() + RETRY_SECONDS
+        files: list[bytes] = []
+        for number in range(len(urls)):
+            room_bytes = self._limits.max_bytes - sum(map(len, files))
+            read = functools.partial(self._read_one, urls, number, room_bytes, until)
+            files.append(_retrying(work, read, until))
+        return files
+
+    def _read_one(self, urls: Sequence[str], number: int, room_bytes: int, until: float) -> bytes:
+        location = Location.parse(urls[number])
+        with naming(urls, number):
+            if number and time.monotonic() > until:
+                raise StorageError(f"the pictures before it took more than {RETRY_SECONDS:g} s")
+            return self._storages.at(location).read(location.key, max_bytes=room_bytes)
 
     def decode(self, work: Work) -> None:
-        """Turn the file into pixels, and find the product's mask, once there is room for them."""
+        """Turn the files into a picture's pixels, and find the product's mask, once there is room for them."""
         if is_wish(work.item.source_url):
             self._make_blank(work)
             return
-        data, mask_data, recipe = work.data, work.mask_data, work.prepared.recipe
-        header = inspect(data, self._limits)
+        files, mask_data, recipe = work.files, work.mask_data, work.prepared.recipe
+        header = inspect_source(work.item.source_url, files, self._limits)
         scale = work.prepared.scale
         check_size(header.width * scale, header.height * scale, self._limits)
         copies = COPIES - GROWING_COPIES + GROWING_COPIES * scale**2
         copies += (MASK_COPIES if recipe.needs_mask else 0) + (CASCADE_COPIES if recipe.then else 0)
         pixels_bytes = header.decoded_bytes * copies
-        # The room for the file is kept until the pixels have theirs. That cannot wait for ever: what holds room
+        # The room for the files is kept until the pixels have theirs. That cannot wait for ever: what holds room
         # for pixels has passed this stage and waits for nobody's file.
         self._pixels.acquire(pixels_bytes)
         work.free()
         work.budget, work.budget_bytes = self._pixels, pixels_bytes
-        work.picture = decode(data, self._limits)
+        work.picture = decode_source(work.item.source_url, files, self._limits)
         work.size = (work.picture.height, work.picture.width)
         if recipe.needs_mask:
             work.mask = mask_of(work.picture, mask_data, recipe.mask, self._limits, work.prepared.segmenter)
@@ -152,7 +172,8 @@ class Stages:
         storage = self._storages.at(target)
         media_type = work.prepared.recipe.format.media_type
         order = f"{claim.job_created_at:%Y%m%dT%H%M%S.%f}"
-        _retrying(work, lambda: storage.write(target.key, work.data, media_type=media_type, order=order))
+        until = time.monotonic() + RETRY_SECONDS
+        _retrying(work, lambda: storage.write(target.key, work.data, media_type=media_type, order=order), until)
         work.free()
 
 
@@ -180,9 +201,8 @@ def _wants_file_of_mask(work: Work) -> bool:
     return recipe.needs_mask and recipe.mask in (None, "manifest") and work.item.mask_url is not None
 
 
-def _retrying(work: Work, attempt: Callable[[], T]) -> T:
-    """Try, and try again while storage does not answer."""
-    until = time.monotonic() + RETRY_SECONDS
+def _retrying(work: Work, attempt: Callable[[], T], until: float) -> T:
+    """Try, and try again while storage does not answer. `until`: as `time.monotonic` counts."""
     for delay in STORAGE.delays():
         try:
             return attempt()

@@ -19,6 +19,7 @@ import structlog
 from jobs.claims import ClaimedItem
 from jobs.cores import cores
 from jobs.errors import JobsError, OutOfMemory, StorageError
+from jobs.source_urls import pictures_of
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.held import HeldLease
 from worker.lanes import Lanes
@@ -206,7 +207,8 @@ def _output_bucket(work: Work) -> str:
 
 
 def _buckets(work: Work) -> tuple[str, str]:
-    return _bucket(work.item.source_url), _output_bucket(work)
+    url = work.item.source_url
+    return _bucket(next(iter(pictures_of(url)), url)), _output_bucket(work)  # a sheet's, where its first picture lies
 
 
 def _bucket(url: str) -> str:

@@ -49,7 +49,8 @@ class Work:
     held: HeldLease
     item: ClaimedItem
     prepared: Prepared
-    data: bytes = b""  # the file as read, then the file to write
+    files: tuple[bytes, ...] = ()  # of its source, as read: one, several of a sheet, none of a wish
+    data: bytes = b""  # the file to write
     mask_data: bytes | None = None  # the file of its mask, where the manifest names one
     picture: Picture | None = None
     wish: Wish | None = None  # what is to be made, where the source is no picture
@@ -99,7 +100,8 @@ class Work:
 
     def free(self) -> None:
         """Let go of pixels and bytes. Safe to call twice."""
-        self.data, self.mask_data, self.picture, self.mask, self.output = b"", None, None, None, None
+        self.files, self.data = (), b""
+        self.mask_data, self.picture, self.mask, self.output = None, None, None, None
         if self.budget is not None:
             self.budget.release(self.budget_bytes)
             self.budget = None

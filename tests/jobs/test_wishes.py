@@ -53,6 +53,7 @@ class Shop:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.folder = database, folder
+        self.allowed = (f"file://{folder}/",)
         (folder / "models" / "drawer").mkdir(parents=True)
         card = {
             "name": "drawer",
@@ -86,7 +87,7 @@ class Shop:
             Storages(),
             lease,
             shelf=CardShelf(self.folder / "models"),
-            allowed=(f"file://{self.folder}/",),
+            allowed=self.allowed,
             ring=lambda _queue, _times: None,
             draw_sheet=lambda _job, _folder: {},
         )
