@@ -38,7 +38,7 @@ class Enqueuer:
         """Check a request against styles, cards, storage, the job that it retries and the clock."""
         parts, tenant = self.parts, self.tenant
         with parts.database.reading() as session:
-            found = styles.find_all(session, tenant, (step.style for step in request.recipe.steps))
+            found = styles.find_all(session, tenant, request.recipe.styles)
             retried = find_retried(session, tenant, request.source)
             moment = now(session)
         return check_request(

@@ -15,7 +15,7 @@ import worker.lifecycle
 from jobs.claims import ClaimedItem
 from worker.__main__ import main
 from worker.held import HeldLease
-from worker.model_cache import Prepared
+from worker.prepared import Prepared
 from worker.settler import Settler
 from worker.work import Work
 

@@ -24,7 +24,8 @@ from jobs.cores import cores
 from worker import cascade
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.held import HeldLease
-from worker.model_cache import ModelCache, Prepared
+from worker.model_cache import ModelCache
+from worker.prepared import Prepared
 from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.stages import Stages

@@ -38,8 +38,8 @@ from worker.device import resolve
 from worker.engine import engine_of
 from worker.held import HeldLease
 from worker.images import OutputFormat, PictureLimits
-from worker.model_cache import Prepared
 from worker.pipelines.base import Batch, Parameters, Pipeline
+from worker.prepared import Prepared
 from worker.settings import WorkerSettings
 from worker.stages import Stages
 from worker.stream import BATCH_PIXELS

@@ -27,7 +27,8 @@ from jobs.failure_policy import pause_if_workers_crash
 from jobs.leases import Lease
 from jobs.quarantine import quarantine
 from jobs.recipes import Recipe
-from jobs.records import JobRecord, ShardRecord, StyleRecord, TenantRecord, UtcDateTime
+from jobs.records import ItemRecord, JobRecord, ShardRecord, StyleRecord, TenantRecord, UtcDateTime
+from jobs.rules import first_rule
 from jobs.shards import pending_items
 from jobs.states import JobState, ShardState
 from jobs.tallies import Tally
@@ -41,6 +42,7 @@ class ClaimedItem:
     source_url: str
     output_key: str
     mask_url: str | None = None
+    rule_no: int | None = None  # of the rule that chooses its look; None: the recipe's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +236,14 @@ def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_
             items=items,
             tally=shard.measures,
         )
-        for shard, items in _with_items(session, job.id, sorted(shards, key=lambda shard: shard.first_item_no))
+        for shard, items in _with_items(session, job.id, recipe, sorted(shards, key=lambda each: each.first_item_no))
     ]
 
 
 def _styles(session: Session, job: JobRecord, recipe: Recipe) -> dict[str, ClaimedStyle]:
     """Return what a recipe's styles are made of, by name."""
     found = [] if job.style_id is None else [session.get_one(StyleRecord, job.style_id)]
-    further = {step.style for step in recipe.then if step.style is not None}
+    further = recipe.styles - {style.name for style in found}
     if further:  # a style is never changed, and never lost: its name will do
         chosen = select(StyleRecord).where(StyleRecord.tenant_id == job.tenant_id, StyleRecord.name.in_(further))
         found += session.scalars(chosen)
@@ -255,7 +257,7 @@ def _styles(session: Session, job: JobRecord, recipe: Recipe) -> dict[str, Claim
 
 
 def _with_items(
-    session: Session, job_id: uuid.UUID, shards: Sequence[_Leased]
+    session: Session, job_id: uuid.UUID, recipe: Recipe, shards: Sequence[_Leased]
 ) -> Iterator[tuple[_Leased, tuple[ClaimedItem, ...]]]:
     """Pair shards with their pending items. What lies side by side is read at once."""
     ends = {shard.end_item_no for shard in shards}
@@ -263,12 +265,23 @@ def _with_items(
     for first, end in itertools.pairwise([*borders, len(shards)]):
         together = shards[first:end]
         between = {"first_item_no": together[0].first_item_no, "end_item_no": together[-1].end_item_no}
-        items = [ClaimedItem(*row) for row in session.execute(_PENDING, {"job_id": job_id, **between})]
+        items = _items(session, recipe, {"job_id": job_id, **between})
         start = 0
         for shard in together:
             until = bisect.bisect_left(items, shard.end_item_no, start, key=lambda item: item.item_no)
             yield shard, tuple(items[start:until])
             start = until
+
+
+def _items(session: Session, recipe: Recipe, between: Mapping[str, Any]) -> list[ClaimedItem]:
+    """Return the pending items of a range; where rules choose their looks, with the rule that holds for each."""
+    if not recipe.looks:
+        return [ClaimedItem(*row) for row in session.execute(_PENDING, between)]
+    rows = session.execute(_PENDING_WITH_ATTRIBUTES, between)
+    return [
+        ClaimedItem(item_no, source_url, output_key, mask_url, first_rule(recipe.looks, attributes or {}))
+        for item_no, source_url, output_key, mask_url, attributes in rows
+    ]
 
 
 _Leased = Row[int, int, int, int, int, int, dict[str, Any] | None]
@@ -327,3 +340,4 @@ _PENDING = pending_items(
     bindparam("first_item_no", type_=Integer()),
     bindparam("end_item_no", type_=Integer()),
 )
+_PENDING_WITH_ATTRIBUTES = _PENDING.add_columns(ItemRecord.attributes)

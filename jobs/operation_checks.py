@@ -11,7 +11,7 @@ from jobs.refusals import refusal
 # What a picture keeps can be measured and bounded only where there is one to compare with, of the same place.
 _OF_PRODUCTS = ("on", "background", "mask", "protected_colours")
 _UNUSED: Mapping[str, Sequence[str]] = {
-    "restyle": ("attributes", "rules", "seed"),
+    "restyle": ("attributes", "seed"),
     "generate": (*_OF_PRODUCTS, "gates"),
     "translate": ("attributes", "rules", "seed", *_OF_PRODUCTS, "gates"),
     "upscale": ("attributes", "rules", "seed", *_OF_PRODUCTS, "then"),
@@ -41,6 +41,12 @@ def check_operation(recipe: Recipe, card: Card) -> None:
     if recipe.operation == "inpaint" and recipe.mask not in (None, "manifest"):
         remedy = "leave it out: what is to be repaired is in the manifest's `mask_key`"
         raise refusal("recipe.mask", given["mask"], remedy, code="not_for_operation")
+    for number, rule in enumerate(recipe.rules):
+        for member in ("attributes",) if recipe.operation == "restyle" else ("style", "parameters"):
+            value = getattr(rule, member)
+            if value:
+                remedy = f"leave it out: rules of the operation {recipe.operation} have no use for it"
+                raise refusal(f"recipe.rules.{number}.{member}", value, remedy, code="not_for_operation")
     if recipe.operation == "generate":
         _check_words(card, recipe.attributes, "recipe.attributes")
         for number, rule in enumerate(recipe.rules):
@@ -74,6 +80,9 @@ def check_source(recipe: Recipe, source: Source) -> None:
         raise refusal("source.type", source.type, remedy, code="source_not_for_operation")
     if recipe.operation != "generate" and isinstance(source, CountSource):
         remedy = "give a prefix or a manifest of pictures: a count is for the operation generate"
+        raise refusal("source.type", source.type, remedy, code="source_not_for_operation")
+    if recipe.rules and isinstance(source, PrefixSource | CountSource):
+        remedy = "give a manifest: rules go by the columns of its rows"
         raise refusal("source.type", source.type, remedy, code="source_not_for_operation")
     if recipe.operation == "inpaint" and isinstance(source, PrefixSource):
         remedy = "give a manifest whose `mask_key` names what is to be repaired in each picture"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from jobs.cards import Card, CardShelf, Operation
@@ -26,6 +27,7 @@ def complete_recipe(recipe: Recipe, shelf: CardShelf, styles: Styles, refusals: 
         _complete_step(step, at, recipe.operation if at == "recipe" else "restyle", shelf, styles, refusals)
         for at, step in _places(recipe)
     ]
+    _check_looks(recipe, shelf, styles, refusals)
     refusals.collect(lambda: check_gates(recipe))
     refusals.collect(lambda: _check_segmenter(recipe, shelf))
     runnable = [step for step in steps if step is not None]
@@ -58,6 +60,7 @@ def fingerprint_of(recipe: Recipe, shelf: CardShelf, styles: Styles) -> str:
         style_sha256=style,
         then_sha256=then,
         mask_sha256=sha256_of([mask.weights_sha256, mask.config]) if mask else None,
+        looks_sha256=[styles[rule.style].sha256 if rule.style else None for rule in recipe.looks],
     )
 
 
@@ -76,6 +79,19 @@ def _complete_step(
         return None
     parameters = refusals.collect(lambda: card.complete(step.parameters, field=f"{at}.parameters"))
     return step.model_copy(update={"parameters": parameters or {}, "on": step.on or card.acts_on})
+
+
+def _check_looks(recipe: Recipe, shelf: CardShelf, styles: Styles, refusals: Refusals) -> None:
+    """Refuse rules that choose a look which the model does not have. They stay as they are: a retry may differ."""
+    card = shelf.cards.get(recipe.model)
+    if card is None:
+        return  # which has been said
+    for number, rule in enumerate(recipe.looks):
+        at = f"recipe.rules.{number}"
+        if rule.style is not None:
+            step = Step(model=card.name, style=rule.style)
+            refusals.collect(functools.partial(_check_style, step, at, card, styles))
+        refusals.collect(functools.partial(card.complete, rule.parameters, field=f"{at}.parameters"))
 
 
 def _check_style(step: Step, at: str, card: Card | None, styles: Styles) -> None:
@@ -131,10 +147,13 @@ def _check_format(recipe: Recipe, cards: Sequence[Card]) -> None:
     if not cards[0].tables:
         remedy = f"choose a picture format: what {cards[0].name} does to a picture is no colour table"
         raise refusal("recipe.format", recipe.format, remedy, code="no_table")
-    for name, value in recipe.parameters.items():
-        if value and cards[0].parameters[name].local:
-            remedy = "leave it out: a colour table does the same at every place of a picture"
-            raise refusal(f"recipe.parameters.{name}", value, remedy, code="no_table")
+    given = [("recipe", recipe.parameters)]
+    given += [(f"recipe.rules.{number}", rule.parameters) for number, rule in enumerate(recipe.looks)]
+    for at, parameters in given:
+        for name, value in parameters.items():
+            if value and cards[0].parameters[name].local:
+                remedy = "leave it out: a colour table does the same at every place of a picture"
+                raise refusal(f"{at}.parameters.{name}", value, remedy, code="no_table")
     if recipe.background is not None:
         remedy = "leave it out: a colour table knows no background"
         raise refusal("recipe.background.type", recipe.background.type, remedy, code="background_not_taken")

@@ -74,8 +74,9 @@ class Recipe(Plain):
         (),
         max_length=64,
         exclude_if=lambda rules: not rules,
-        description="Of the operation generate: what pictures show by other columns of their rows, such as a price "
-        "band or an audience. What a row says itself counts more, `attributes` count less.",
+        description="What becomes of rows by their other columns, such as a price band or an audience. Of the "
+        "operation generate: what their pictures show; what a row says itself counts more, `attributes` count less. "
+        "Of the operation restyle: which look they get, by the first rule that holds.",
     )
     seed: int = Field(
         0,
@@ -121,6 +122,23 @@ class Recipe(Plain):
     def steps(self) -> tuple[Step, ...]:
         """All models that a picture goes through, in order."""
         return (Step(model=self.model, style=self.style, parameters=self.parameters, on=self.on), *self.then)
+
+    @property
+    def looks(self) -> tuple[Rule, ...]:
+        """The rules that choose a look; of an item the first that holds counts."""
+        return self.rules if self.operation == "restyle" else ()
+
+    def under(self, rule_no: int) -> Recipe:
+        """Return the recipe of the items for which this look is chosen: what the rule does not say stays as it is."""
+        rule = self.looks[rule_no]
+        changes = {"style": rule.style or self.style, "parameters": self.parameters | rule.parameters, "rules": ()}
+        return self.model_copy(update=changes)
+
+    @property
+    def styles(self) -> frozenset[str]:
+        """The names of all styles that an item may get."""
+        named = [*(step.style for step in self.steps), *(rule.style for rule in self.rules)]
+        return frozenset(name for name in named if name is not None)
 
     @property
     def needs_mask(self) -> bool:
@@ -246,6 +264,7 @@ def fingerprint(
     style_sha256: str | None,
     then_sha256: Sequence[tuple[str | None, str | None]] = (),  # of weights and style of each further model
     mask_sha256: str | None = None,  # of the model that finds the product
+    looks_sha256: Sequence[str | None] = (),  # of the style of each rule that chooses a look
 ) -> str:
     """Identify what a recipe does to pixels: equal fingerprints give equal pictures on one device class.
 
@@ -256,4 +275,5 @@ def fingerprint(
     # As with members: what came later is left out where it says nothing.
     parts |= {"then_sha256": [list(each) for each in then_sha256]} if then_sha256 else {}
     parts |= {"mask_sha256": mask_sha256} if mask_sha256 else {}
+    parts |= {"looks_sha256": list(looks_sha256)} if any(looks_sha256) else {}
     return sha256_of(parts)

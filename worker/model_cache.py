@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,18 +27,17 @@ from worker.batching import BUCKET_PX
 from worker.cascade import ReadyStep
 from worker.checkpoints import FORMULAS, build, build_generating, read_checkpoint, read_network
 from worker.compiling import MODE, Compilable, compile_into
-from worker.engine import Engine, device_class, engine_of
+from worker.engine import device_class, engine_of
 from worker.images import PictureLimits, decode
 from worker.networks.protected_colours import ProtectedColour
 from worker.pipelines.base import Batch, GeneratingPipeline, Pipeline, Wish
+from worker.prepared import Prepared, Ready
 from worker.quality.style import palette
 from worker.segmenter import Segmenter
 from worker.sentences import Sentences
 from worker.shared_lock import SharedLock
 
 log = structlog.get_logger(__name__)
-
-Ready = Pipeline | GeneratingPipeline | Segmenter
 
 STYLES = 64  # encoded styles kept; each is a short vector
 
@@ -53,25 +53,6 @@ class PictureUnusable(JobsError):
         elif not isinstance(cause, ImageRejected | ObjectMissing):
             remedy = "see to it that workers reach the storage"
         super().__init__(f"{what} cannot be used: {cause}; {remedy}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A recipe ready to run: its models loaded, its styles encoded."""
-
-    recipe: Recipe
-    fingerprint: str
-    steps: tuple[ReadyStep, ...]
-    engine: Engine
-    palette: torch.Tensor | None = None  # of the first model's style, to measure the distance to; None without a style
-    backdrop: npt.NDArray[np.uint8] | None = None  # [H, W, 3]: the picture of a background
-    segmenter: Segmenter | None = None  # that finds the product, where the recipe names one
-    scale: int = 1  # how many times as wide and as high as its source a picture becomes
-    side_px: int = 0  # of pictures that are made of nothing
-    understand: Callable[[Wish], Wish] | None = None  # turns the sentence of such a picture's wish into words
-
-    def uses(self, model: Ready) -> bool:
-        return self.segmenter is model or any(step.pipeline is model for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +141,8 @@ class ModelCache:
             side_px=first.generation.side_px if first.operation == "generate" else 0,
             understand=partial(self._sentences.understood, card=first) if first.operation == "generate" else None,
         )
+        looks = (self._look(prepared, number, references, claim) for number in range(len(recipe.looks)))
+        prepared = dataclasses.replace(prepared, looks=tuple(looks))
         with self._lock:
             self._prepared[claim.recipe_fingerprint] = prepared
             if len(self._prepared) > STYLES:
@@ -290,6 +273,22 @@ class ModelCache:
             on="product" if recipe.operation == "inpaint" else step.on or "all",  # what the mask covers
             background_strength=None if kept is None else kept.strength,
             protected=tuple(_protected(each, 1 / len(recipe.steps)) for each in recipe.protected_colours),
+        )
+
+    def _look(
+        self, prepared: Prepared, rule_no: int, references: Mapping[str, Sequence[torch.Tensor]], claim: Claim
+    ) -> Prepared:
+        """Return what is prepared, with a rule's look: another style or other knobs of the first model."""
+        recipe = prepared.recipe.under(rule_no)
+        own, *then = prepared.steps
+        of_style = references.get(recipe.style or "", [])
+        first = self._ready(recipe.steps[0], recipe, own.pipeline, of_style, claim)
+        return dataclasses.replace(
+            prepared,
+            recipe=recipe,
+            steps=(first, *then),
+            palette=palette(of_style) if of_style else None,
+            rule_no=rule_no,
         )
 
     def _loaded_bytes(self) -> int:

@@ -14,8 +14,8 @@ import torch
 from jobs.errors import ErrorCode, JobsError, OutOfMemory
 from worker import cascade
 from worker.batching import BatchSizes, bucket_of
-from worker.model_cache import Prepared
 from worker.pipelines.base import Batch, TablePipeline, TiledPipeline
+from worker.prepared import Prepared
 from worker.shared_lock import SharedLock
 from worker.transfers import Loaded, Restyled, Transfers, assemble_masks, batch_of
 from worker.vital import Vital

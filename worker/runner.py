@@ -16,7 +16,8 @@ from jobs.errors import JobsError, LeaseLost
 from jobs.leases import ItemResult
 from jobs.states import ItemState
 from worker.held import HeldLease, HeldLeases
-from worker.model_cache import ModelCache, Prepared
+from worker.model_cache import ModelCache
+from worker.prepared import Prepared
 from worker.settler import Settler
 from worker.stream import Stream
 from worker.vital import Vital

@@ -30,8 +30,8 @@ from worker.cube import cube
 from worker.images import Picture, PictureLimits, encode
 from worker.images.limits import check_size
 from worker.masks import mask_of
-from worker.model_cache import Prepared
 from worker.pipelines.base import Wish
+from worker.prepared import Prepared
 from worker.quality.item import measure_item
 from worker.sources import decode_source, inspect_source, naming
 from worker.work import Budget, Work

@@ -23,8 +23,9 @@ from jobs.source_urls import pictures_of
 from worker.batching import Batcher, BatchSizes, bucket_of
 from worker.held import HeldLease
 from worker.lanes import Lanes
-from worker.model_cache import ModelCache, Prepared
+from worker.model_cache import ModelCache
 from worker.model_stage import ModelStage
+from worker.prepared import Prepared
 from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.stages import Stages
@@ -110,7 +111,7 @@ class Stream:
         """
         patience = PATIENCE_SECONDS
         for number, item in enumerate(items):
-            work = Work(held=held, item=item, prepared=prepared)
+            work = Work(held=held, item=item, prepared=prepared.of(item))
             while held.wanted:
                 try:
                     self._to_read.put(work, timeout=FULL_SECONDS)
@@ -136,7 +137,7 @@ class Stream:
 
         def feed() -> None:
             for item in items:
-                work = Work(held=held, item=item, prepared=prepared)
+                work = Work(held=held, item=item, prepared=prepared.of(item))
                 while held.wanted:
                     with contextlib.suppress(queue.Full):
                         self._to_read.put(work, timeout=FULL_SECONDS)
@@ -197,7 +198,7 @@ class Stream:
         if work.held.claim.suspect:  # alone on the device too: if it is the poison, nobody needs to guess
             self._model.inbox.put([work])
             return
-        full = self._batcher.add(work.prepared.fingerprint, bucket_of(*work.size), work, time.monotonic())
+        full = self._batcher.add(work.prepared.look, bucket_of(*work.size), work, time.monotonic())
         if full is not None:
             self._model.inbox.put(full)
 

@@ -15,8 +15,8 @@ from jobs.leases import FailedTry, ItemResult
 from jobs.states import ItemState
 from worker.held import HeldLease
 from worker.images import Picture
-from worker.model_cache import Prepared
 from worker.pipelines.base import Wish
+from worker.prepared import Prepared
 
 MESSAGE_CHARACTERS = 500  # kept of an error's message
 

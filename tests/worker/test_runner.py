@@ -25,7 +25,7 @@ from tests import pictures
 from tests.factories import make_job, make_style
 from tests.worker.test_stream import Bench, model_cache
 from worker.held import HeldLease
-from worker.model_cache import Prepared
+from worker.prepared import Prepared
 from worker.runner import Runner, shards_at_most
 
 WORKER = uuid.UUID(int=8)

@@ -38,8 +38,9 @@ from worker.cascade import ReadyStep
 from worker.engine import engine_of
 from worker.held import HeldLease, HeldLeases
 from worker.images import PictureLimits
-from worker.model_cache import ModelCache, Prepared
+from worker.model_cache import ModelCache
 from worker.pipelines.base import Batch, Parameters
+from worker.prepared import Prepared
 from worker.settings import WorkerSettings
 from worker.settler import Settler
 from worker.stages import Stages

@@ -1,0 +1,72 @@
+"""Pictures that are put together, and looks by rules, from end to end through real processes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.locations import Location
+from tests import pictures
+from tests.system.conftest import System
+from worker.images import PictureLimits, decode
+
+pytestmark = pytest.mark.system
+
+LIMITS = PictureLimits()
+RULES = [{"when": {"season": "autumn"}, "style": "autumn"}, {"when": {"season": "winter"}, "style": "winter"}]
+
+
+def run(system: System, name: str, rows: list[dict[str, Any]], **recipe: Any) -> dict[str, dict[str, Any]]:
+    """Run a job over the rows of a manifest; return its items by product."""
+    url = system.put(name, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    given = {"model": "reinhard", "style": "plain", "format": "png"} | recipe
+    job_id = system.api.enqueue({"recipe": given, "source": {"type": "manifest", "url": url}})
+    job = system.api.wait_until_ended(job_id)
+    assert job["counts"]["total"] == len(rows), job
+    return {item["product_id"]: item for item in system.api.items(job_id)}
+
+
+def test_sheets_and_photos_get_the_looks_that_rules_choose_and_an_unreadable_picture_costs_one_sheet(
+    grown: System,
+) -> None:
+    for number, name in enumerate(("plain", "autumn", "winter")):
+        grown.api.add_style(name, pictures.jpeg(50 + number))
+    urls = [grown.put(f"{number}.png", pictures.png(number)) for number in range(4)]
+    grown.put("torn.png", pictures.png(4)[:300])
+    rows: list[dict[str, Any]] = [
+        {"product_id": "photo", "key": "0.png", "season": "autumn"},
+        {"product_id": "set", "keys": ["0.png", "1.png", urls[2]], "season": "winter", "sheet_cell_px": 128},
+        {"product_id": "torn", "keys": ["0.png", "torn.png"], "season": "winter"},
+        {"product_id": "gone", "keys": ["0.png", "1.png", "gone.png"], "season": "autumn"},
+        {"product_id": "other", "keys": ["2.png", "3.png"], "sheet_cell_px": 128, "sheet_columns": 1},
+    ]
+    grown.start_worker()
+    found = run(grown, "mixed.jsonl", rows, rules=RULES)
+    assert {name: item["state"] for name, item in found.items()} == {
+        "photo": "succeeded",
+        "set": "succeeded",
+        "torn": "failed",
+        "gone": "failed",
+        "other": "succeeded",
+    }
+    torn, gone = (found[name]["error"] for name in ("torn", "gone"))
+    assert (torn["code"], gone["code"]) == ("truncated", "object_missing")
+    assert torn["message"].startswith(f"picture 2 of 2, {urls[0].replace('0.png', 'torn.png')}: ")
+    assert gone["message"].startswith("picture 3 of 3, ")
+    assert (found["set"]["width"], found["set"]["height"]) == (384, 128)
+    assert (found["other"]["width"], found["other"]["height"]) == (128, 256)
+
+    for season, style in (("autumn", "autumn"), ("winter", "winter"), (None, "plain")):
+        of_season = [row for row in rows if row.get("season") == season]
+        alone = run(grown, f"{style}.jsonl", of_season, style=style)
+        assert {name: item["sha256"] for name, item in alone.items()} == {name: found[name]["sha256"] for name in alone}
+
+    plain = run(grown, "set.jsonl", [rows[1]], model="unchanged", style=None)["set"]
+    location = Location.parse(plain["output_url"])
+    sheet = decode(grown.storages.at(location).read(location.key, max_bytes=10**7), LIMITS).pixels
+    assert (sheet[:8] == 255).all()
+    products = [np.flatnonzero((cell.min(2) < 150).any(1)) for cell in np.hsplit(sheet, 3)]
+    assert np.ptp([rows[-1] for rows in products]) <= 4  # they stand on one line
