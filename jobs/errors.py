@@ -50,6 +50,7 @@ class ErrorCode(StrEnum):
     MASK_MISSING = "mask_missing"  # the recipe needs a mask, and nothing gives one
     MASK_UNUSABLE = "mask_unusable"  # what should be the mask is no picture, or of another shape, or empty
     TEXT_UNCLEAR = "text_unclear"  # a sentence names nothing that the model knows, or what it does not know
+    LABEL_UNFIT = "label_unfit"  # a label's words do not fit on it, or the font lacks a letter
     OUT_OF_MEMORY = "out_of_memory"
     MODEL_FAILED = "model_failed"
     WORKER_CRASHED = "worker_crashed"

@@ -13,13 +13,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from jobs.locations import key_fault
-from jobs.sheets import is_sheet
+from jobs.source_urls import is_composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_ROW_BYTES = 64 * 1024
-COMPOSED = ("keys",)  # members of a row that names no key, as its picture is put together
+COMPOSED = ("keys", "label_title")  # members of rows that need no key, as their pictures are put together
 SHOWN_CHARACTERS = 200  # of a bad row
 SHOWN_VALUE_CHARACTERS = 80
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # what could take over a terminal
@@ -148,7 +148,7 @@ def _key(value: object) -> str:
         raise BadLineError(BadRowCode.KEY_MISSING, "there is no key: name the picture in `key`")
     if not isinstance(value, str):
         raise BadLineError(BadRowCode.KEY_INVALID, f"key is {_shown(value)}: write it as text")
-    fault = None if is_sheet(value) else key_fault(value)  # a sheet, in an errors file of ours, holds many keys
+    fault = None if is_composed(value) else key_fault(value)  # a sheet, in an errors file of ours, holds many keys
     if fault:
         raise BadLineError(BadRowCode.KEY_INVALID, f"key is {_shown(value)}: {fault}")
     return value

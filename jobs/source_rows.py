@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jobs.composed_rows import composed_url, is_composed
+from jobs.composed_rows import composed_url, names_composed
 from jobs.database import Database
 from jobs.errors import InvalidRequest, SourceRefused
 from jobs.formats import PICTURE_ENDINGS
@@ -181,7 +181,7 @@ def _from_row(row: Row | BadRow, places: Places) -> Entry | Refused:
 
 def _source_of(row: Row, places: Places) -> tuple[str, str]:
     """Return the URL of a row's source, and the path that its output key is made from."""
-    if is_composed(row):
+    if names_composed(row):
         return composed_url(row, places), _name(row)
     location = places.picture(row.key)
     base = places.base

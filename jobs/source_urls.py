@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobs.labels import is_label
 from jobs.sheets import is_sheet, read_sheet
 from jobs.wishes import is_wish
 
@@ -15,11 +16,16 @@ def pictures_of(source_url: str) -> Sequence[str]:
         ValueError: it begins like a sheet, and is none.
 
     """
-    if is_wish(source_url):
+    if is_wish(source_url) or is_label(source_url):
         return ()
     return read_sheet(source_url).pictures if is_sheet(source_url) else (source_url,)
 
 
 def is_made(source_url: str) -> bool:
     """Whether there is no such picture before its item is done."""
-    return is_wish(source_url) or is_sheet(source_url)
+    return is_wish(source_url) or is_composed(source_url)
+
+
+def is_composed(source_url: str) -> bool:
+    """Whether its picture is put together before a model works on it."""
+    return is_sheet(source_url) or is_label(source_url)
