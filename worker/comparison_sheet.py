@@ -6,6 +6,7 @@ stand on one line. Each throws the same soft shadow. What is not product is left
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ class _Product(NamedTuple):
 
     colours: Pixels  # [h, w, 3]
     mask: Pixels  # [h, w]
-    mask_px: float = 0.0  # how wide each step of the mask is, in px; 0: it has none
+    box: tuple[int, int, int, int]  # left, top, right and bottom of the product; around it is room for a soft edge
+    mask_px: float = 0.0  # how wide each step of a mask that was found is, in px; 0: it has none
     alone: bool = True  # False: the whole photo, as its product cannot be told
 
 
@@ -67,37 +69,44 @@ def _cell(photo: Picture, sheet: Sheet) -> Pixels:
     """Return a product in its cell."""
     side, margin = sheet.cell_px, round(MARGIN * sheet.cell_px)
     product = _cut_out(photo)
-    height, width = product.mask.shape
-    scale = (side - 2 * margin) / max(width, height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    fitted = Image.fromarray(np.dstack((product.colours, product.mask))).resize(size, Image.Resampling.LANCZOS)
-    if product.mask_px:
-        fitted.putalpha(_smooth(fitted.getchannel("A"), product.mask_px * scale))
-    placed = np.zeros((side, side, 4), np.uint8)
-    bottom, left = side - margin, (side - size[0]) // 2
-    placed[bottom - size[1] : bottom, left : left + size[0]] = np.asarray(fitted)
+    left, top, right, bottom = product.box
+    scale = (side - 2 * margin) / max(right - left, bottom - top)
+    colours, mask = _scaled(product, scale)
+    foot, middle = side - margin, side / 2
+    y, x = foot - round(bottom * scale), round(middle - (left + right) / 2 * scale)
+    placed = Image.new("RGB", (side, side)), Image.new("L", (side, side))
+    for image, part in zip(placed, (colours, mask), strict=True):
+        image.paste(part, (x, y))
     ground = ColourBackground(colour=sheet.ground, shadow=SHADOW if product.alone else 0.0)
-    return compose(placed[..., :3], placed[..., 3], ground, None)
+    return compose(np.asarray(placed[0]), np.asarray(placed[1]), ground, None)
+
+
+def _scaled(product: _Product, scale: float) -> tuple[Image.Image, Image.Image]:
+    """Return a product's colours and mask at another size."""
+    height, width = product.mask.shape
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if not product.mask_px:  # what is transparent has no colour that should count
+        both = Image.fromarray(np.dstack((product.colours, product.mask))).resize(size, Image.Resampling.LANCZOS)
+        return both.convert("RGB"), both.getchannel("A")
+    colours, mask = (Image.fromarray(part).resize(size, Image.Resampling.LANCZOS) for part in product[:2])
+    # The steps of the small picture in which it was found go, and the mask stays about as wide and as soft.
+    return colours, mask.filter(ImageFilter.GaussianBlur(_SMOOTHING * product.mask_px * scale)).point(_STEEPER)
 
 
 def _cut_out(photo: Picture) -> _Product:
-    pixels, mask, found = photo.pixels, photo.alpha, None
+    pixels, mask, mask_px, gains = photo.pixels, photo.alpha, 0.0, None
     if not tells(mask):
-        mask = found = product_on_plain(pixels)
-    if mask is None:
-        return _Product(pixels, np.full(pixels.shape[:2], 255, np.uint8), alone=False)
+        mask = product_on_plain(pixels)
+        mask_px = max(photo.height, photo.width) / SIDE_PX
+        gains = None if mask is None else gains_to_white(pixels, mask)
     # What is less than half there is no product: pictures with alpha often bring a shadow of their own.
-    rows, columns = (np.flatnonzero((mask >= _PRODUCT).any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return _Product(pixels, np.full(pixels.shape[:2], 255, np.uint8), alone=False)
-    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    if found is None:
-        return _Product(pixels[box], mask[box])
-    gains = gains_to_white(pixels, mask)
-    colours = pixels[box] if gains is None else lit_by(pixels[box], gains)
-    return _Product(colours, mask[box], mask_px=max(mask.shape) / SIDE_PX)
-
-
-def _smooth(mask: Image.Image, step_px: float) -> Image.Image:
-    """Return a mask without the steps of the small picture in which it was found: as soft and as wide as before."""
-    return mask.filter(ImageFilter.GaussianBlur(_SMOOTHING * step_px)).point(_STEEPER)
+    extent = None if mask is None else Image.fromarray((mask >= _PRODUCT).view(np.uint8)).getbbox()
+    if mask is None or extent is None:
+        whole = np.full(pixels.shape[:2], 255, np.uint8)
+        return _Product(pixels, whole, (0, 0, photo.width, photo.height), alone=False)
+    left, top, right, bottom = extent
+    room = math.ceil(2 * _SMOOTHING * mask_px)
+    x, y = max(left - room, 0), max(top - room, 0)
+    around = np.s_[y : bottom + room, x : right + room]
+    colours = pixels[around] if gains is None else lit_by(pixels[around], gains)
+    return _Product(colours, mask[around], (left - x, top - y, right - x, bottom - y), mask_px)

@@ -1,6 +1,6 @@
 """`python -m worker.measure MANIFEST`: what costs too much to measure of every picture, over a job that has ended.
 
-Reads the job's manifest and its pictures, before and after. `nearest` asks of each picture which original of the whole
+Reads the job's manifest and its pictures, before and after; what the job made itself has no before, and is left out. `nearest` asks of each picture which original of the whole
 job it is nearest to; `perceptual` needs the extra `teacher`, `text` the extra `ocr`. Prints a JSON line per item, and
 as the last line one of all.
 """
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from jobs.errors import JobsError
 from jobs.locations import Location
+from jobs.source_urls import is_made
 from jobs.states import ItemState
 from jobs.storage import Storages
 from worker.images import PictureLimits, decode
@@ -98,7 +99,7 @@ def _with_pictures(storages: Storages, manifest: str, limit: int | None) -> Iter
     url = manifest if "://" in manifest else f"file://{Path(manifest).absolute()}"
     location = Location.parse(url, field="manifest")
     data = storages.at(location).read(location.key, max_bytes=MANIFEST_BYTES)
-    items = (item for item in map(json.loads, data.splitlines()) if item["state"] in KEPT)
+    items = (item for item in map(json.loads, data.splitlines()) if item["state"] in KEPT and not is_made(item["key"]))
     for number, item in enumerate(items):
         if limit is not None and number >= limit:
             return

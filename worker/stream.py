@@ -170,7 +170,9 @@ class Stream:
                 if work.open and not may_run(work):
                     work.drop()
                 if work.open:
-                    with self._watch.over(name, work.held, [(work.held, work.item.item_no)], limit_seconds):
+                    # To decode a sheet takes as long as to decode all of its photos.
+                    photos = len(pictures_of(work.item.source_url)) or 1 if name == "decode" else 1
+                    with self._watch.over(name, work.held, [(work.held, work.item.item_no)], limit_seconds * photos):
                         _do(acts, work)
                 outbox.put(work)
                 if isinstance(inbox, Lanes):

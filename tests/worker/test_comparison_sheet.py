@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,7 +144,16 @@ def test_equal_sheets_are_equal_bytes_and_a_bad_picture_is_named() -> None:
         raise ObjectMissing("not there")
 
 
-def test_a_sheet_waits_for_busy_storage_and_only_the_one_without_a_picture_fails(bench: Bench, tmp_path: Path) -> None:
+def test_a_sheet_waits_for_busy_storage_and_only_the_one_without_a_picture_fails(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, limits = bench.watch.over, {}
+
+    def noted(name: str, held: HeldLease, items: Sequence[tuple[HeldLease, int]], limit: float) -> Any:
+        limits[name, items[0][1]] = limit
+        return over(name, held, items, limit)
+
+    monkeypatch.setattr(bench.watch, "over", noted)
     urls = [f"file://{tmp_path}/in/{number}.png" for number in range(3)]
     whole = sheet_url(Sheet(pictures=tuple(urls), columns=3, cell_px=CELL))
     broken = sheet_url(Sheet(pictures=(urls[0], f"file://{tmp_path}/in/none.png"), columns=2, cell_px=CELL))
@@ -155,6 +165,7 @@ def test_a_sheet_waits_for_busy_storage_and_only_the_one_without_a_picture_fails
     assert results[5].error_message is not None
     assert results[5].error_message.startswith(f"picture 2 of 2, file://{tmp_path}/in/none.png: ")
     assert (results[4].width, results[4].height) == (3 * CELL, CELL)
+    assert limits["decode", 4] == 3 * limits["decode", 0]
     files = [pictures.png(number) for number in range(3)]
     assert results[4].source_bytes == sum(map(len, files))
     assert results[4].source_sha256 == hashlib.sha256(b"".join(files)).hexdigest()
