@@ -1,8 +1,8 @@
 """`python -m worker.measure MANIFEST`: what costs too much to measure of every picture, over a job that has ended.
 
-Reads the job's manifest and its pictures, before and after; what the job made itself has no before, and is left out. `nearest` asks of each picture which original of the whole
-job it is nearest to; `perceptual` needs the extra `teacher`, `text` the extra `ocr`. Prints a JSON line per item, and
-as the last line one of all.
+Reads the job's manifest and its pictures, before and after; what the job made itself has no before, and is left out.
+`nearest` asks of each picture which original of the whole job it is nearest to; `perceptual` needs the extra `teacher`,
+`text` the extra `ocr`. Prints a JSON line per item, and as the last line one of all.
 """
 
 from __future__ import annotations
