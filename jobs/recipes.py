@@ -163,6 +163,7 @@ class PrefixSource(Plain):
 class ManifestSource(Plain):
     """The rows of a CSV or JSONL manifest: product_id, key, and any attributes.
 
+    A row without a key may name several pictures, `keys`, for a comparison sheet of them, or the words of a label.
     Of the operation generate a row needs no key: its attributes say what the picture shows, `count` how many variants
     of it are made, and `seed` which.
     """
