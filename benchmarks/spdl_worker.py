@@ -101,7 +101,7 @@ class SpdlStream:
         now, batches = time.monotonic(), []
         if work is not None:
             assert work.size is not None
-            full = self._batcher.add(work.prepared.fingerprint, bucket_of(*work.size), work, now)
+            full = self._batcher.add(work.prepared.look, bucket_of(*work.size), work, now)
             batches += [full] if full else []
         while (due := self._batcher.due(now, hungry=self._ahead + len(batches) < AHEAD)) is not None:
             batches.append(due)

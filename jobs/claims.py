@@ -243,7 +243,7 @@ def _claims(session: Session, asking: Asking, job: JobRecord, shards: Sequence[_
 def _styles(session: Session, job: JobRecord, recipe: Recipe) -> dict[str, ClaimedStyle]:
     """Return what a recipe's styles are made of, by name."""
     found = [] if job.style_id is None else [session.get_one(StyleRecord, job.style_id)]
-    further = recipe.styles - {style.name for style in found}
+    further = recipe.styles - {recipe.style}
     if further:  # a style is never changed, and never lost: its name will do
         chosen = select(StyleRecord).where(StyleRecord.tenant_id == job.tenant_id, StyleRecord.name.in_(further))
         found += session.scalars(chosen)

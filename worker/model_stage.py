@@ -250,9 +250,9 @@ class ModelStage:
             self._on_device += works
 
 
-def _kind(works: Sequence[Work]) -> tuple[str, tuple[int, int]]:
+def _kind(works: Sequence[Work]) -> tuple[tuple[str, int | None], tuple[int, int]]:
     assert works[0].size is not None
-    return (works[0].prepared.fingerprint, bucket_of(*works[0].size))
+    return (works[0].prepared.look, bucket_of(*works[0].size))
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -142,7 +142,7 @@ def test_a_picture_that_hangs_in_the_decoder_fails_at_once(watched: Watched, mon
             assert let_go.wait(120)
         return decode(data, limits)
 
-    monkeypatch.setattr("worker.stages.decode", hanging)
+    monkeypatch.setattr("worker.sources.decode", hanging)
     claim = watched.claim()
     feed(watched, claim, Invert())
     assert watched.ended.get(timeout=60) == EXIT_HUNG
