@@ -78,21 +78,15 @@ def _sheet(row: Row, places: Places) -> str:
 
 
 def _label(row: Row) -> str:
-    given = row.attributes
     width_px, height_px = (
         whole_number(row, name, MIN_SIDE_PX, MAX_SIDE_PX, code=BAD_LABEL) for name in (WIDTH, HEIGHT)
     )
-    lines = given.get(LINES) or []
-    lines = lines.split(SEPARATOR) if isinstance(lines, str) else lines
-    texts = [given.get(TITLE), given.get(PRICE) or "", *(lines if isinstance(lines, list) else [lines])]
-    if not all(isinstance(text, str | int | float) and not isinstance(text, bool) for text in texts):
-        raise refusal(TITLE, shown(texts), "write title, price and each line as text", code=BAD_LABEL)
-    title, price, *rest = (" ".join(unicodedata.normalize("NFC", str(text)).split()) for text in texts)
+    title, price, *lines = _texts(row)
     try:
         label = Label(
             title=title,
             price=price,
-            lines=tuple(filter(None, rest)),
+            lines=tuple(filter(None, lines)),
             colour=_colour(row, COLOUR, BAD_LABEL) or PAPER,
             width_px=width_px or WIDTH_PX,
             height_px=height_px or HEIGHT_PX,
@@ -100,6 +94,17 @@ def _label(row: Row) -> str:
     except ValueError as error:
         raise refusal(TITLE, shown(title), str(error), code=BAD_LABEL) from None
     return label_url(label)
+
+
+def _texts(row: Row) -> Sequence[str]:
+    """Return a label's title, price and lines, each on one line."""
+    title, price, lines = (row.attributes.get(name) for name in (TITLE, PRICE, LINES))
+    lines = lines.split(SEPARATOR) if isinstance(lines, str) else lines
+    texts = [title, "" if price is None else price, *(lines if isinstance(lines, list) else [lines or ""])]
+    if not all(isinstance(text, str | int | float) and not isinstance(text, bool) for text in texts):
+        raise refusal(TITLE, shown(texts), "write title, price and each line as text", code=BAD_LABEL)
+    # Letters and their marks as one: the font has no marks that stand on their own.
+    return [" ".join(unicodedata.normalize("NFC", str(text)).split()) for text in texts]
 
 
 def _again(url: str, places: Places) -> str:

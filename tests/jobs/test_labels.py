@@ -69,11 +69,11 @@ def test_rows_of_words_become_labels_and_a_row_with_a_key_stays_a_picture(shop: 
     ]
     assert planned[2].source_url == f"file://{shop.folder}/a.jpg"
     assert [item.output_key for item in planned] == ["4711.jpg", "row-3.jpg", "a.jpg"]
-    row: dict[str, Any] = {"label_title": "Mug", "label_price": 12.5, "label_lines": ["Red", "600 ml"]}
+    row: dict[str, Any] = {"label_title": "Mug", "label_price": 0, "label_lines": ["Red", "600 ml"]}
     again = {"key": planned[0].source_url, "product_id": "4711"}
     text = json.dumps(row) + "\n" + json.dumps(again)
     fresh, repeated = items(shop, shop.plan(shop.manifest("tags.jsonl", text), **RESTYLE))
-    assert read_label(fresh.source_url) == Label(title="Mug", price="12.5", lines=("Red", "600 ml"))
+    assert read_label(fresh.source_url) == Label(title="Mug", price="0", lines=("Red", "600 ml"))
     assert repeated.source_url == planned[0].source_url
 
 

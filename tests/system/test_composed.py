@@ -65,10 +65,9 @@ def test_sheets_and_photos_get_the_looks_that_rules_choose_and_an_unreadable_pic
     assert (found["set"]["width"], found["set"]["height"]) == (384, 128)
     assert (found["other"]["width"], found["other"]["height"]) == (128, 256)
 
-    for season, style in (("winter", "winter"), (None, "plain")):
-        of_season = [row for row in rows if row.get("season") == season]
-        alone = run(grown, f"{style}.jsonl", of_season, style=style)
-        assert {name: item["sha256"] for name, item in alone.items()} == {name: found[name]["sha256"] for name in alone}
+    of_winter = [row for row in rows if row.get("season") == "winter"]
+    alone = run(grown, "winter.jsonl", of_winter, style="winter")
+    assert {name: item["sha256"] for name, item in alone.items()} == {name: found[name]["sha256"] for name in alone}
 
     plain = run(grown, "set.jsonl", [rows[1]], model="unchanged", style=None)["set"]
     location = Location.parse(plain["output_url"])
