@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from jobs.cards import BUILT_IN, CardShelf
 from jobs.errors import CheckpointMismatch, InvalidRequest
 from worker.checkpoints import build, build_generating, load_pipeline, read_model
+from worker.pipelines import attribute_reader
 from worker.pipelines.base import TablePipeline, Wish
 
 CPU = torch.device("cpu")
@@ -42,9 +43,9 @@ def weights(shelf: CardShelf) -> Path:
 
 
 RESTYLING = ["monge-kantorovich", "painter", "reference-grade", "reinhard", "unchanged"]
-CHANGING = ["inpainting", "super-resolution-2x", "super-resolution-4x"]
-READING = ["studio-reader", "studio-sentences"]
-MAKING = [name for name, card in CardShelf().cards.items() if card.operation == "generate"]
+CHANGING = ["inpainting", "studio-from-edges", "super-resolution-2x", "super-resolution-4x"]
+READING = ["studio-reader", "studio-sentences", "tag-reader"]
+MAKING = {"studio-diffusion": {"kind": "mug", "colour": "teal"}}  # and words that each knows
 
 
 @pytest.mark.parametrize("name", [*CHANGING, *RESTYLING])
@@ -57,12 +58,29 @@ def test_every_built_in_model_that_makes_pictures_makes_one_of_its_words(name: s
     model = read_model(BUILT_IN / name)
     pipeline = build_generating(model, CPU)
     assert {key: list(words) for key, words in pipeline.attributes.items()} == model.card.config["attributes"]
-    wishes = [Wish(attributes={"kind": "mug", "colour": "teal"}, seed=seed) for seed in (1, 2)]
+    wishes = [Wish(attributes=MAKING[name], seed=seed) for seed in (1, 2)]
     made = pipeline.generate(wishes, model.card.complete({}))
     assert made.shape == (2, 3, pipeline.side_px, pipeline.side_px)
     assert float(made.float().std()) > 10  # it is no grey square
     with pytest.raises(CheckpointMismatch, match="not to restyle"):
         build(model, CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "reader", "attribute", "words"),
+    [
+        ("studio-diffusion", "studio-reader", "kind", ("mug", "chair", "cushion", "watch", "box", "lamp")),
+        ("studio-diffusion", "studio-reader", "background", ("white", "sky", "slate", "sage", "butter", "lilac")),
+    ],
+)
+def test_what_a_built_in_model_makes_shows_what_was_asked_for(
+    name: str, reader: str, attribute: str, words: tuple[str, ...]
+) -> None:
+    model, reading = read_model(BUILT_IN / name), read_model(BUILT_IN / reader)
+    wishes = [Wish(attributes={attribute: word}, seed=seed) for seed, word in enumerate(words)]
+    made = build_generating(model, CPU).generate(wishes, model.card.complete({}))
+    read = attribute_reader.load(reading.card.config, reading.weights, CPU).read(made)[attribute]
+    assert sum(found == word for found, word in zip(read, words, strict=True)) >= 4, read
 
 
 def test_the_shelf_holds_the_models_that_are_named_here_and_their_files_are_small() -> None:
