@@ -176,7 +176,7 @@ def enqueue(
       restyle enqueue --source spring.csv --style look.jpg --on-bad-row skip --json
       restyle enqueue --source s3://shop/catalogue/ --style autumn --confirm --not-before 2026-12-01T22:00
       restyle enqueue --operation upscale --model super-resolution-2x --source ./small --format png
-      restyle enqueue --operation generate --model MODEL --count 20 --attribute kind=mug --seed 7
+      restyle enqueue --operation generate --model studio-diffusion --count 20 --attribute kind=mug --seed 7
 
     Local paths work when the service runs on this machine and allows them (restyle up --allow FOLDER).
 
