@@ -45,7 +45,7 @@ PAPER, MAT, INK, FAINT = "#f3f3f1", "#e7e7e4", "#1d1d1f", "#6e6e73"
 class Entry:
     """One item that succeeded. A picture is a file's bytes or pixels [H, W, 3] sRGB, of any size."""
 
-    before: bytes | Pixels
+    before: bytes | Pixels | None  # None: it was made of nothing that could be shown
     after: bytes | Pixels
     label: str
     note: str = ""  # a few words below the label
@@ -57,7 +57,7 @@ class Pair:
 
     label: str
     note: str
-    before: Image.Image
+    before: Image.Image | None
     after: Image.Image
 
 
@@ -77,7 +77,7 @@ def render(
 
     """
     pairs = [
-        Pair(entry.label, entry.note, _shrunk(entry.before), _shrunk(entry.after))
+        Pair(entry.label, entry.note, None if entry.before is None else _shrunk(entry.before), _shrunk(entry.after))
         for entry in islice(entries, MOST_PAIRS)
     ]
     page = _template().render(
@@ -106,13 +106,14 @@ def _template() -> Template:
     return environment.get_template("contact_sheet.html")
 
 
-def _as_shown(pair: Pair) -> dict[str, str]:
+def _as_shown(pair: Pair) -> dict[str, str | None]:
+    first = pair.before or pair.after
     return {
         "label": pair.label,
         "note": pair.note,
-        "before": _data_url(pair.before),
+        "before": None if pair.before is None else _data_url(pair.before),
         "after": _data_url(pair.after),
-        "ratio": f"{min(2.0, max(0.5, pair.before.width / pair.before.height)):.3f}",  # a banner must not fill the page
+        "ratio": f"{min(2.0, max(0.5, first.width / first.height)):.3f}",  # a banner must not fill the page
     }
 
 
@@ -143,14 +144,22 @@ def _png(pairs: Sequence[Pair], *, title: str, facts: Mapping[str, str]) -> byte
 
 
 def _draw_pair(sheet: Image.Image, draw: ImageDraw.ImageDraw, pair: Pair, left: int, top: int) -> None:
-    for number, image in enumerate((pair.before, pair.after)):
-        tile = image.copy()
-        tile.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
-        at = left + number * (TILE + GAP)
-        draw.rectangle((at, top, at + TILE - 1, top + TILE - 1), fill=MAT)
-        sheet.paste(tile, (at + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
+    if pair.before is None:
+        _draw_tile(sheet, draw, pair.after, (left, top, 2 * TILE + GAP))
+    else:
+        for number, image in enumerate((pair.before, pair.after)):
+            _draw_tile(sheet, draw, image, (left + number * (TILE + GAP), top, TILE))
     draw.text((left, top + TILE + 6), _cut(pair.label, 15, 2 * TILE), INK, _font(15))
     draw.text((left, top + TILE + 25), _cut(pair.note, 13, 2 * TILE), FAINT, _font(13))
+
+
+def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, image: Image.Image, place: tuple[int, int, int]) -> None:
+    """Draw a picture in the middle of a place: left, top and width in px."""
+    left, top, width = place
+    tile = image.copy()
+    tile.thumbnail((width, TILE), Image.Resampling.LANCZOS)
+    draw.rectangle((left, top, left + width - 1, top + TILE - 1), fill=MAT)
+    sheet.paste(tile, (left + (width - tile.width) // 2, top + (TILE - tile.height) // 2))
 
 
 @cache

@@ -17,6 +17,7 @@ from jobs.source_urls import is_made
 from jobs.states import ItemState
 from jobs.storage import Storages
 from jobs.sums import counts_of
+from jobs.wishes import is_wish, read_wish
 from worker.contact_sheet import THUMBNAIL_PX, Entry, render
 from worker.images import PictureLimits, thumbnail
 
@@ -98,17 +99,27 @@ def _failed(session: ReadSession, job: JobRecord) -> list[tuple[str, str]]:
 def _entry(
     storages: Storages, limits: PictureLimits, job: JobRecord, row: tuple[ItemRecord, ResultRecord]
 ) -> Entry | None:
-    """Fetch both pictures; None when one has gone meanwhile."""
+    """Fetch both pictures, or of one that was made that alone; None when one has gone meanwhile."""
     item, _result = row
     after = f"{job.output_url.rstrip('/')}/{item.output_key}"
+    made = is_made(item.source_url)
     try:
-        shown = (after if is_made(item.source_url) else item.source_url, after)
-        before_pixels, after_pixels = (
-            thumbnail(_read(storages, limits, url), THUMBNAIL_PX, limits=limits) for url in shown
-        )
+        shown = [
+            thumbnail(_read(storages, limits, url), THUMBNAIL_PX, limits=limits)
+            for url in ([after] if made else [item.source_url, after])
+        ]
     except JobsError:
         return None
-    return Entry(before=before_pixels, after=after_pixels, label=item.product_id or item.output_key, note="")
+    label = item.output_key if made else item.product_id or item.output_key
+    return Entry(before=None if made else shown[0], after=shown[-1], label=label, note=_wished(item.source_url))
+
+
+def _wished(source_url: str) -> str:
+    """Say what a picture was to show."""
+    if not is_wish(source_url):
+        return ""
+    attributes, _ = read_wish(source_url)
+    return ", ".join(attributes.values())
 
 
 def _read(storages: Storages, limits: PictureLimits, url: str) -> bytes:

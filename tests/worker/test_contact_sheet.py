@@ -89,6 +89,21 @@ def test_the_png_shows_before_left_of_after() -> None:
     assert left[:, 1].max() < right[:, 1].min()
 
 
+def test_what_was_made_of_nothing_is_shown_once() -> None:
+    made = Entry(before=None, after=flat(BLUE), label="A77-1.png", note="mug, teal")
+
+    html, png = render([made, entry()], title="Dusk", facts={})
+
+    page = Page(html)
+    assert len(page.pictures) == 3
+    assert near(page.picture(0).getpixel((9, 9)), BLUE)
+    assert page.tags.count("input") == 2 + 1  # of the head, and one slider
+    assert "mug, teal" in page.text
+    sheet = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    blue, red = ((np.abs(sheet - colour).max(axis=2) < 12).sum() for colour in (BLUE, RED))
+    assert blue > 1.9 * red
+
+
 def test_thumbnails_keep_the_shape_of_the_picture() -> None:
     tall = Entry(before=flat(RED, 300, 1200), after=flat(BLUE, 300, 1200), label="lamp.jpg")
 
