@@ -105,7 +105,6 @@ def test_a_shelf_without_models_that_make_pictures_is_measured_too(shelf: CardSh
     assert measured.series == {}
 
 
-@pytest.mark.skipif(not PAGE.exists(), reason="no page is published yet: no model that makes pictures ships")
 def test_the_page_that_is_published_holds_together_and_is_small() -> None:
     check_page(PAGE)
     assert sum(path.stat().st_size for path in PAGE.iterdir()) < MOST_BYTES

@@ -45,7 +45,10 @@ def weights(shelf: CardShelf) -> Path:
 RESTYLING = ["monge-kantorovich", "painter", "reference-grade", "reinhard", "unchanged"]
 CHANGING = ["inpainting", "studio-from-edges", "super-resolution-2x", "super-resolution-4x"]
 READING = ["studio-reader", "studio-sentences", "tag-reader"]
-MAKING = {"studio-diffusion": {"kind": "mug", "colour": "teal"}}  # and words that each knows
+MAKING = {  # and words that each knows
+    "studio-diffusion": {"kind": "mug", "colour": "teal"},
+    "studio-tags": {"shape": "sticker", "paper": "teal"},
+}
 
 
 @pytest.mark.parametrize("name", [*CHANGING, *RESTYLING])
@@ -71,6 +74,7 @@ def test_every_built_in_model_that_makes_pictures_makes_one_of_its_words(name: s
     [
         ("studio-diffusion", "studio-reader", "kind", ("mug", "chair", "cushion", "watch", "box", "lamp")),
         ("studio-diffusion", "studio-reader", "background", ("white", "sky", "slate", "sage", "butter", "lilac")),
+        ("studio-tags", "tag-reader", "mark", ("hills", "leaf", "waves", "arches", "leaf", "hills")),
     ],
 )
 def test_what_a_built_in_model_makes_shows_what_was_asked_for(
