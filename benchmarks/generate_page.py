@@ -57,9 +57,10 @@ def _head(figures: Mapping[str, float | str]) -> str:
 What the built-in models make, with figures. Made by
 
 ```
-python -m benchmarks.generate --gallery docs/gallery/generate
+python -m benchmarks.generate --photos DIR --gallery docs/gallery/generate
 ```
 
+The table of what is made from pictures is of {figures["photos"]} photos that the command was given, which are not shown.
 Rates: {figures["threads"]} thread of {figures["device"]}, one picture at a time, while the machine did other
 things too. Of all examples the best, the middle one and the worst by the measure that is named are shown, not chosen
 by hand. [generating.md](../../generating.md) says what each figure means; all are in
