@@ -60,8 +60,8 @@ What the built-in models make, with figures. Made by
 python -m benchmarks.generate --photos DIR --gallery docs/gallery/generate
 ```
 
-The table of what is made from pictures is of {figures["photos"]} photos that the command was given, which are not shown.
-Rates: {figures["threads"]} thread of {figures["device"]}, one picture at a time, while the machine did other
+The table of what is made from pictures is of {figures["photos"]} photos that the command was given; they are
+not shown. Rates: {figures["threads"]} thread of {figures["device"]}, one picture at a time, while the machine did other
 things too. Of all examples the best, the middle one and the worst by the measure that is named are shown, not chosen
 by hand. [generating.md](../../generating.md) says what each figure means; all are in
 [figures.json](figures.json)."""
