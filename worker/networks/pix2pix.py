@@ -5,10 +5,11 @@ discriminator that judges patches of drawing and picture together (sections 3.2.
 discriminator they look at several sizes, as in Wang et al. 2018, "High-Resolution Image Synthesis and Semantic
 Manipulation with Conditional GANs" (pix2pixHD), arXiv:1711.11585, section 3.2.
 Departures: features are enlarged and convolved, where the paper has transposed convolutions, which draw a grid
-(`worker.networks.painting.enlarged`); every place is normalised by itself (Karras et al. 2018, arXiv:1710.10196,
-section 4.2): by batches one picture would tell on another, by pictures the colour of a ground would depend on how large
-the product is; no noise goes in: equal drawings have equal pictures; words may say what a drawing does not, such as
-colours, and steer by channel (Perez et al. 2018, "FiLM", arXiv:1709.07871); what judges normalises nothing; narrower.
+(`worker.networks.painting.enlarged`); instances are normalised, not batches, so that no picture tells on another; no
+noise goes in: equal drawings have equal pictures; words may say what a drawing does not, such as colours, and steer by
+channel (Perez et al. 2018, "FiLM", arXiv:1709.07871), and then every place is normalised by itself (Karras et al. 2018,
+arXiv:1710.10196, section 4.2), as the colour of a ground would otherwise depend on how large the product is; what
+judges normalises nothing; narrower.
 """
 
 from __future__ import annotations
@@ -51,28 +52,33 @@ class TranslationNetwork(nn.Module):
         self.steer = nn.ModuleList(nn.Linear(_CODE, 2 * count) for count in (back if attributes else ()))
         self.out = nn.Conv2d(channels[0] + 3, 3, 3, padding=1)
 
-    def forward(self, drawings: Tensor, words: Tensor) -> Tensor:
-        """Return pictures: float [N, 3, H, W] in [0, 1] both. words: int64 [N, A], as `Words` has them."""
+    def forward(self, drawings: Tensor, words: Tensor | None = None) -> Tensor:
+        """Return pictures: float [N, 3, H, W] in [0, 1] both.
+
+        words: int64 [N, A], as `Words` has them; None: of a network that is told none.
+        """
         skips: list[Tensor] = []
         features = drawings * 2 - 1
         for number, layer in enumerate(self.down):
             features = F.leaky_relu(layer(features), _SLOPE)
-            if number:
-                features = _normal(features)
+            # As a picture the smallest may be one pixel, which has no deviation.
+            if number and (self.steer or number < len(self.down) - 1):
+                features = self._normal(features)
             skips.append(features)
-        features, code = skips.pop(), self.words(words)
+        features, code = skips.pop(), None if words is None else self.words(words)
         for number, layer in reversed(list(enumerate(self.up))):
-            features = _normal(layer(enlarged(features)))
-            if self.steer:
+            features = self._normal(layer(enlarged(features)))
+            if self.steer and code is not None:
                 scale, shift = self.steer[number](code)[:, :, None, None].chunk(2, dim=1)
                 features = features * (1 + scale) + shift
             features = torch.cat((F.relu(features), skips.pop() if number else drawings * 2 - 1), dim=1)
         return torch.sigmoid(self.out(features).float())
 
-
-def _normal(features: Tensor) -> Tensor:
-    """Return features whose square is 1 in the mean, at every place."""
-    return features * (features.square().mean(dim=1, keepdim=True) + _LEAST).rsqrt()
+    def _normal(self, features: Tensor) -> Tensor:
+        """Return features normalised by picture, or, where words steer, to a mean square of 1 at every place."""
+        if not self.steer:
+            return F.instance_norm(features)
+        return features * (features.square().mean(dim=1, keepdim=True) + _LEAST).rsqrt()
 
 
 class Discriminators(nn.Module):
