@@ -27,6 +27,8 @@ class Stopping:
 
     def ask(self) -> None:
         """Begin to stop; a further signal ends the process at once. To be called by a signal's handler."""
+        if self._asked.is_set():  # Celery's handlers came after the first signal, and took the place of those below
+            end_process(EXIT_IMPATIENT)
         for number in SIGNALS:
             signal.signal(number, lambda *_: end_process(EXIT_IMPATIENT))
         self._asked.set()
