@@ -58,10 +58,6 @@ class SharpResolutionObjective(SuperResolutionObjective):
         """Return an untrained network."""
         return SharpResolution(**sizes)
 
-    def loss(self, network: Any, examples: Examples) -> Tensor:
-        """Say that there is none of the whole."""
-        raise NotImplementedError("each part has a loss of its own")
-
     def losses(self, network: SharpResolution, examples: Examples) -> Iterator[tuple[str, Tensor]]:
         scale = network.generator.scale
         small = examples.small(scale)
