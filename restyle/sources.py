@@ -89,6 +89,22 @@ def words_of(texts: Sequence[str]) -> dict[str, str]:
     return words
 
 
+def read_rules(path: Path) -> list[Any]:
+    """Return the rules of a JSON file: a list, as in `recipe.rules`. The API looks at each of them.
+
+    Raises:
+        ValueError: it cannot be read, or is no list.
+
+    """
+    try:
+        rules = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a JSON file that can be read: {error}") from None
+    if isinstance(rules, list):
+        return rules
+    raise ValueError(f'{path} is not a list of rules: [{{"when": {{"season": "autumn"}}, "style": "autumn"}}]')
+
+
 def parameters_of(settings: Sequence[str]) -> dict[str, Any]:
     """Return the parameters that `--set name=value` names; values are numbers, true or false, or a word.
 

@@ -20,6 +20,7 @@ from restyle.sources import (
     looks_like_a_picture,
     parameters_of,
     read_references,
+    read_rules,
     source_or_count,
     style_name_of,
     url_of,
@@ -63,6 +64,12 @@ from restyle.summary import print_job, print_json
     multiple=True,
     metavar="NAME=WORD",
     help="What every generated picture shows, such as kind=mug, unless its row says otherwise. Repeatable.",
+)
+@click.option(
+    "--rules",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A JSON file: which look, or which attributes, products get by their data, such as season or price. The "
+    "source is then a manifest.",
 )
 @click.option("--seed", type=click.IntRange(0), help="Of all chance in generated pictures. [default: 0]")
 @click.option(
@@ -140,6 +147,7 @@ def enqueue(
     model: str,
     settings: Sequence[str],
     attributes: Sequence[str],
+    rules: Path | None,
     seed: int | None,
     region: str | None,
     further: Sequence[str],
@@ -177,6 +185,7 @@ def enqueue(
       restyle enqueue --source s3://shop/catalogue/ --style autumn --confirm --not-before 2026-12-01T22:00
       restyle enqueue --operation upscale --model super-resolution-2x --source ./small --format png
       restyle enqueue --operation generate --model studio-diffusion --count 20 --attribute kind=mug --seed 7
+      restyle enqueue --source spring.csv --style plain --rules looks-by-season.json
 
     Local paths work when the service runs on this machine and allows them (restyle up --allow FOLDER).
 
@@ -200,6 +209,8 @@ def enqueue(
     recipe |= {"operation": operation} if operation != "restyle" else {}
     with mistakes_in("--attribute"):
         recipe |= {"attributes": words} if (words := words_of(attributes)) else {}
+    with mistakes_in("--rules"):
+        recipe |= {"rules": read_rules(rules)} if rules else {}
     recipe |= {"seed": seed} if seed else {}
     recipe |= {"on": region} if region else {}
     with mistakes_in("--then"):

@@ -142,6 +142,22 @@ def test_pictures_to_generate_are_counted_and_described_by_one_line(running_api:
     assert "recipe.attributes.kind" in unknown.err
 
 
+def test_a_file_of_rules_goes_with_the_recipe(running_api: RunningApi, shell: Shell, tmp_path: Path) -> None:
+    manifest, rules = tmp_path / "rows.csv", tmp_path / "rules.json"
+    manifest.write_text("product_id,kind,price\n1,mug,40\n")
+    rules.write_text(json.dumps([{"when": {"price": {"minimum": 30}}, "attributes": {"colour": "red"}}]))
+    line = ("enqueue", "--operation", "generate", "--model", "drawer", "--source", manifest, "--json", "--rules", rules)
+    (job,) = shell(*line).json
+    assert job["recipe"]["rules"][0]["attributes"] == {"colour": "red"}
+    rules.write_text(json.dumps([{"when": {}, "attributes": {"colour": "puce"}}]))
+    refused = shell(*line)
+    assert refused.code == 2
+    assert "recipe.rules.0" in refused.err
+    for text in ("{}", "[{]"):
+        rules.write_text(text)
+        assert "--rules" in shell(*line).err
+
+
 def test_the_same_picture_is_uploaded_as_one_style(
     running_api: RunningApi, shell: Shell, client: Client, look: Path
 ) -> None:
@@ -378,6 +394,7 @@ def test_an_api_that_cannot_be_reached_is_exit_code_1_and_one_line(lonely_shell:
         ("enqueue", "--count", "3", "--operation", "generate", "--attribute", "mug"),
         ("enqueue", "--count", "3", "--operation", "generate", "--attribute", "kind=mug", "--attribute", "kind=shoe"),
         ("enqueue", "--source", "pyproject.toml"),
+        ("enqueue", "--source", "docs", "--rules", "missing.json"),
         ("enqueue", "--source", "docs", "--set", "strength"),
         ("enqueue", "--source", "docs", "--set", "strength=[1]"),
         ("enqueue", "--source", "docs", "--style", "pyproject.toml"),
