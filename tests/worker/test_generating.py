@@ -104,7 +104,10 @@ def test_guidance_goes_further_from_what_is_made_without_words() -> None:
     assert torch.allclose(guided, 3 * plain)
 
 
-@pytest.mark.parametrize("codec", [None, {"side_px": SIDE_PX, "width": 8, "codes": 8, "code": 2}])
+CODEC = {"side_px": SIDE_PX, "width": 8, "codes": 8, "code": 2}
+
+
+@pytest.mark.parametrize("codec", [None, CODEC, CODEC | {"parts": 3}])
 def test_a_diffusion_works_on_pixels_or_on_codes(codec: dict[str, int] | None) -> None:
     network = Denoiser(side_px=SIDE_PX, width=8, deep=8, code=8, attributes=ATTRIBUTES, codec=codec)
     pictures = torch.rand(2, 3, SIDE_PX, SIDE_PX, generator=generator())
@@ -118,11 +121,14 @@ def test_a_diffusion_works_on_pixels_or_on_codes(codec: dict[str, int] | None) -
         assert not any(parameter.requires_grad for name, parameter in network.named_parameters() if "codec" in name)
 
 
-def test_codes_of_a_book_are_kept_and_unused_ones_move_to_where_features_are() -> None:
-    network = VqVae(side_px=SIDE_PX, width=8, codes=8, code=2)
-    places = torch.randint(8, (3, 4, 4), generator=generator())
-    assert torch.equal(network.nearest(network.look_up(places)), places)
-    far = 50 + torch.randn(4, 2, 4, 4, generator=generator())
+@pytest.mark.parametrize("parts", [1, 3])
+def test_codes_of_a_book_are_kept_and_unused_ones_move_to_where_features_are(parts: int) -> None:
+    network = VqVae(**CODEC, parts=parts)
+    places = torch.randint(8, (3, parts, 4, 4), generator=generator())
+    codes = network.look_up(places)
+    assert torch.equal(codes[1, 2 * parts - 2 :, 3, 0], network.codebook[places[1, -1, 3, 0]])
+    assert torch.equal(network.nearest(codes), places)
+    far = 50 + torch.randn(4, 2 * parts, 4, 4, generator=generator())
     network.learn_codes(far)
     assert float((network.codebook - 50).abs().max()) < 10
     assert len(network.nearest(far).unique()) > 2

@@ -42,7 +42,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.side_px = side_px
         self.codec = None if codec is None else VqVae(**codec).requires_grad_(False)
-        self.channels = 3 * SCALE**2 if self.codec is None else self.codec.code
+        self.channels = 3 * SCALE**2 if self.codec is None else self.codec.channels
         self.words = Words(attributes or {}, code)
         self.time = nn.Sequential(nn.Linear(2 * _WAVES, code), nn.SiLU(), nn.Linear(code, code))
         self.begin = nn.Conv2d(self.channels, width, 3, padding=1)
