@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,8 +18,9 @@ import psycopg
 
 from jobs.database import Database
 from migrations import upgrade
+from tests.nursery import ROOT
 from tests.servers import Broker, Postgres
-from tests.system.processes import ROOT, Api, Settings, Worker
+from tests.system.processes import Api, Settings, Worker
 
 
 class DurablePostgres(Postgres):
@@ -48,10 +48,7 @@ class BenchWorker(Worker):
 
     def __init__(self, parent: Path, settings: Settings, program: str) -> None:
         super().__init__(parent, settings)
-        self._program = program
-
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", self._program]
+        self.program = program
 
 
 class System:

@@ -11,6 +11,7 @@ import pytest
 from jobs.database import Database
 from migrations import upgrade
 from tests import servers
+from tests.nursery import Nursery
 
 # As in worker/__init__.py; tests may load torch before it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -35,6 +36,12 @@ def pytest_xdist_auto_num_workers() -> int:
 def servers_folder() -> Iterator[Path]:
     with servers.server_folder(servers.in_memory() or servers.DISK) as folder:
         yield folder
+
+
+@pytest.fixture(scope="session")
+def nursery(servers_folder: Path) -> Iterator[Nursery]:
+    with Nursery(servers_folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

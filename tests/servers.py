@@ -21,7 +21,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import boto3
 import botocore.config
@@ -87,6 +87,21 @@ class ServerError(Exception):
     """A server did not start; the message ends with the tail of its log."""
 
 
+class Running(Protocol):
+    """A process, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float) -> int: ...
+
+    def send_signal(self, number: signal.Signals) -> None: ...
+
+
 class Server(ABC):
     """One server process, in a folder of its own inside the one that `server_folder` lends.
 
@@ -101,7 +116,7 @@ class Server(ABC):
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=parent))
         self._log = self.folder / "log"
         self._pid_file = parent / f"{self.folder.name}.pid"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Running | None = None
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -118,9 +133,19 @@ class Server(ABC):
         """Start the server and return when it has answered."""
         if self._process is not None:
             raise ServerError(f"{self.name} is already running")
+        self._process = self.launch()
+        self._pid_file.write_text(str(self._process.pid))
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self._end(signal.SIGKILL)
+            raise
+
+    def launch(self) -> Running:
+        """Start the process."""
         with self._log.open("ab") as log:
             # A session of its own, so that Ctrl-C in a terminal reaches us and not it.
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 self.command(),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -129,12 +154,6 @@ class Server(ABC):
                 start_new_session=True,
                 **self.process_options(),
             )
-        self._pid_file.write_text(str(self._process.pid))
-        try:
-            self._wait_until_ready(self._process)
-        except BaseException:
-            self._end(signal.SIGKILL)
-            raise
 
     def stop(self) -> None:
         """Ask the server to end, and make it end if it does not; nothing happens if it is not running."""
@@ -159,7 +178,7 @@ class Server(ABC):
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_ready(self, process: Running) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
             if process.poll() is not None:
@@ -187,7 +206,7 @@ class Server(ABC):
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.wait(STOP_SECONDS)
         self._pid_file.unlink()
 
     def _log_tail(self) -> str:

@@ -12,18 +12,13 @@ import pytest
 
 from jobs.database import Database
 from migrations import upgrade
-from tests.chaos.fleet import Fleet, Nursery
+from tests.chaos.fleet import Fleet
 from tests.chaos.ground import LEASE_SECONDS, Ground, dice
+from tests.nursery import Nursery
 from tests.servers import Broker, Postgres
-from tests.system.processes import Settings
+from tests.system.processes import Settings, shelf_of
 
 CALM_ITEMS = 1_024
-
-
-@pytest.fixture(scope="session")
-def nursery(servers_folder: Path) -> Iterator[Nursery]:
-    with Nursery(servers_folder) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +53,7 @@ def _ground(parent: Path, database_url: str, nursery: Nursery) -> Iterator[Groun
             storage_url=f"file://{folder / 'storage'}",
             allowed_prefixes=f"file://{folder / 'shop'}/",
             extra={
+                "RESTYLE_MODELS_DIR": shelf_of(folder, "unchanged"),
                 "RESTYLE_LEASE_SECONDS": str(LEASE_SECONDS),
                 "RESTYLE_POLL_SECONDS": "0.2",
                 "RESTYLE_READ_THREADS": "4",

@@ -6,17 +6,15 @@ import contextlib
 import datetime
 import json
 import os
-import select
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from tests.servers import Server
-from tests.system.processes import ROOT, Settings
+from tests.nursery import Nursery
+from tests.system.processes import Settings
 
 WAIT_SECONDS = 120.0  # for anything that must happen, on a machine that does much else
 LOOK_SECONDS = 0.02
@@ -36,74 +34,24 @@ def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = WAI
         time.sleep(LOOK_SECONDS)
 
 
-class Nursery(Server):
-    """`tests.chaos.nursery`: loads torch once, and forks workers."""
-
-    name: ClassVar[str] = "nursery"
-
-    def __init__(self, parent: Path) -> None:
-        super().__init__(parent)
-        self.parent = parent
-        self._ends = self.folder / "ends"
-        self._ends.touch()
-        self._to_it, self._from_it = os.pipe(), os.pipe()
-
-    def command(self) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "tests.chaos.nursery",
-            str(self._ends),
-            str(self._to_it[0]),
-            str(self._from_it[1]),
-        ]
-
-    def process_options(self) -> dict[str, Any]:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
-        return {"env": environment, "pass_fds": (self._to_it[0], self._from_it[1])}
-
-    def probe(self) -> None:
-        if not select.select([self._from_it[0]], [], [], 0)[0]:
-            raise ConnectionError("it has not said that it is ready")
-        assert self._answer() == "ready"
-
-    def fork(self, environment: dict[str, str], log: Path, pid_file: Path) -> int:
-        """Make a worker. Return its process id."""
-        wanted = {"env": environment, "log": str(log), "pid_file": str(pid_file)}
-        os.write(self._to_it[1], json.dumps(wanted).encode() + b"\n")
-        return int(self._answer())
-
-    def status(self, pid: int) -> int | None:
-        """Return how a worker ended: its exit status, or minus the signal; None while it runs."""
-        for line in self._ends.read_text().splitlines():
-            if line.startswith(f"{pid} "):
-                return int(line.split()[1])
-        return None
-
-    def _answer(self) -> str:
-        data = b""
-        while not data.endswith(b"\n"):
-            assert select.select([self._from_it[0]], [], [], WAIT_SECONDS)[0], "the nursery does not answer"
-            data += os.read(self._from_it[0], 64)
-        return data.decode().strip()
-
-
 class ForkedWorker:
     """A worker from the nursery."""
 
     def __init__(self, nursery: Nursery, environment: dict[str, str]) -> None:
-        self._nursery = nursery
-        self._folder = Path(tempfile.mkdtemp(prefix="forked-", dir=nursery.parent))
-        self._log = self._folder / "log"
-        self._pid_file = nursery.parent / f"{self._folder.name}.pid"
-        self.pid = nursery.fork(environment, self._log, self._pid_file)
+        folder = Path(tempfile.mkdtemp(prefix="forked-", dir=nursery.parent))
+        self._log = folder / "log"
+        self._pid_file = nursery.parent / f"{folder.name}.pid"
+        self._process = nursery.fork(
+            "tests.chaos.witnessed_worker", environment, folder=folder, log=self._log, pid_file=self._pid_file
+        )
+        self.pid = self._process.pid
 
     def __repr__(self) -> str:
         return f"worker {self.pid} with log:\n{self.log()[-4000:]}"
 
     @property
     def status(self) -> int | None:
-        return self._nursery.status(self.pid)
+        return self._process.returncode
 
     @property
     def running(self) -> bool:
@@ -140,8 +88,7 @@ class ForkedWorker:
         return states
 
     def send(self, number: signal.Signals) -> None:
-        if self.running:
-            os.kill(self.pid, number)
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it, and all that it started, as a crash of its machine would."""

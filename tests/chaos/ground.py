@@ -22,7 +22,8 @@ from jobs.database import Database
 from jobs.states import ItemState
 from tests import pictures
 from tests.chaos import account
-from tests.chaos.fleet import Fleet, Nursery, wait_until
+from tests.chaos.fleet import Fleet, wait_until
+from tests.nursery import Nursery
 from tests.servers import Broker
 from tests.system.processes import Api, Settings
 
@@ -67,8 +68,8 @@ class Patience(httpx.HTTPTransport):
 class PatientApi(Api):
     """The API, seen by somebody who obeys its answers."""
 
-    def __init__(self, parent: Path, settings: Settings) -> None:
-        super().__init__(parent, settings)
+    def __init__(self, parent: Path, settings: Settings, nursery: Nursery) -> None:
+        super().__init__(parent, settings, nursery)
         self.client.close()
         self.client = httpx.Client(base_url=self.client.base_url, timeout=30, transport=Patience())
 
@@ -87,7 +88,7 @@ class Ground:
         self.broker = broker
         self.nursery = nursery
         self.parent = parent
-        self.api = PatientApi(parent, settings)
+        self.api = PatientApi(parent, settings, nursery)
         self.database = Database(settings.database_url)
         self.calm: dict[str, str] = {}
         self._fleets = 0

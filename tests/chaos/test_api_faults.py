@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import uuid
 from typing import Any, ClassVar
@@ -23,15 +22,13 @@ CLIENTS = 20
 
 class DoomedApi(Api):
     name: ClassVar[str] = "doomed-api"
-
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "tests.chaos.doomed_api"]
+    program = "tests.chaos.doomed_api"
 
 
 def test_r15_clients_with_one_key_make_one_job_though_the_api_dies_before_it_answers(ground: Ground) -> None:
     request = ground.request(ground.catalogue("calm-160", 160))
     for _ in range(DOSE(1, 200)):
-        doomed = DoomedApi(ground.parent, ground.settings)
+        doomed = DoomedApi(ground.parent, ground.settings, ground.nursery)
         doomed.start()
         job_id = send_from_many(ground, doomed, request, key=str(uuid.uuid4()))
         assert not doomed.running

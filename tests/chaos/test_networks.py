@@ -138,7 +138,7 @@ def test_r9_an_api_cut_off_from_the_database_answers_in_time_and_makes_one_job_p
     request = ground.request(ground.catalogue("calm-16", FEW_ITEMS))
     fleet.start(1)
     with database_behind_a_proxy(ground.settings.database_url) as (proxy, url):
-        api = Api(ground.parent, dataclasses.replace(ground.settings, database_url=url))
+        api = Api(ground.parent, dataclasses.replace(ground.settings, database_url=url), ground.nursery)
         api.start()
         try:
             for _ in range(DOSE(1, 50)):

@@ -23,7 +23,7 @@ def test_r16_code_that_is_older_than_the_schema_goes_on_and_starts_anew(ground: 
     with ground.database.transaction() as session:
         revision = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         session.execute(text("UPDATE alembic_version SET version_num = 'of tomorrow'"))
-    old = Api(ground.parent, ground.settings)
+    old = Api(ground.parent, ground.settings, ground.nursery)
     try:
         old.start()  # returns once it says that it is ready
         fleet.start(1)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.storage import Storages
+from tests.nursery import Nursery
 from tests.servers import S3, Broker
 from tests.system.processes import Api, Settings, Worker
 
@@ -17,12 +18,15 @@ from tests.system.processes import Api, Settings, Worker
 class System:
     """An API, as many workers as a test starts, and the storage that they share."""
 
-    def __init__(self, folder: Path, settings: Settings, broker: Broker, put: Callable[[str, bytes], str]) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, broker: Broker, nursery: Nursery, put: Callable[[str, bytes], str]
+    ) -> None:
         self._folder = folder
+        self._nursery = nursery
         self.settings = settings
         self.broker = broker
         self._put = put
-        self.api = Api(folder, settings)
+        self.api = Api(folder, settings, nursery)
         self.workers: list[Worker] = []
         self.storages = Storages(
             s3_endpoint_url=settings.extra.get("RESTYLE_S3_ENDPOINT_URL"),
@@ -39,7 +43,7 @@ class System:
 
     def start_worker(self, **extra: str) -> Worker:
         settings = Settings(**{**vars_of(self.settings), "extra": {**self.settings.extra, **extra}})
-        worker = Worker(self._folder, settings)
+        worker = Worker(self._folder, settings, self._nursery)
         worker.start()
         self.workers.append(worker)
         return worker
@@ -68,7 +72,9 @@ def broker(servers_folder: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def embedded(servers_folder: Path, broker: Broker, sqlite_url: str, tmp_path: Path) -> Iterator[System]:
+def embedded(
+    servers_folder: Path, broker: Broker, nursery: Nursery, sqlite_url: str, tmp_path: Path
+) -> Iterator[System]:
     """SQLite, and a folder as storage."""
     (tmp_path / "shop").mkdir()
 
@@ -85,7 +91,7 @@ def embedded(servers_folder: Path, broker: Broker, sqlite_url: str, tmp_path: Pa
         allowed_prefixes=f"file://{tmp_path / 'shop'}/",
         extra=EXTRA,
     )
-    system = System(servers_folder, settings, broker, put)
+    system = System(servers_folder, settings, broker, nursery, put)
     system.api.start()
     yield system
     system.stop()
@@ -93,7 +99,12 @@ def embedded(servers_folder: Path, broker: Broker, sqlite_url: str, tmp_path: Pa
 
 @pytest.fixture
 def grown(
-    servers_folder: Path, broker: Broker, postgres_url: str, s3_server: S3, monkeypatch: pytest.MonkeyPatch
+    servers_folder: Path,
+    broker: Broker,
+    nursery: Nursery,
+    postgres_url: str,
+    s3_server: S3,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[System]:
     """Postgres, and an S3 server as storage."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
@@ -116,7 +127,7 @@ def grown(
                 "RESTYLE_S3_REGION": s3_server.region,
             },
         )
-        system = System(servers_folder, settings, broker, put)
+        system = System(servers_folder, settings, broker, nursery, put)
         system.api.start()
         yield system
         system.stop()

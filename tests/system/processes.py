@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from typing import Any, ClassVar
 
 import httpx
 
-from tests.servers import Server
+from tests.nursery import ROOT, Nursery
+from tests.servers import Running, Server
 
-ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 90.0  # a small job on a machine that does much else
 LOOK_SECONDS = 0.05
 
@@ -43,33 +44,70 @@ class Settings:
         }
 
 
-class Api(Server):
-    """`python -m api` on a free port."""
+def shelf_of(parent: Path, *models: str) -> str:
+    """Return a folder of a few built-in models: a worker that has only these is ready a second earlier."""
+    folder = Path(tempfile.mkdtemp(prefix="models-", dir=parent))
+    for model in models:
+        (folder / model).symlink_to(ROOT / "worker" / "weights" / model)
+    return str(folder)
+
+
+class Program(Server):
+    """A program of the product, by `python -m`, or from a nursery, where one is given."""
+
+    program: str
+
+    def __init__(self, parent: Path, settings: Settings, nursery: Nursery | None = None) -> None:
+        super().__init__(parent)
+        self.settings = settings
+        self._nursery = nursery
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", self.program]
+
+    def environment(self) -> dict[str, str]:
+        return self.settings.environment()
+
+    def process_options(self) -> dict[str, Any]:
+        return {"env": self.environment()}
+
+    def launch(self) -> Running:
+        if self._nursery is None:
+            return super().launch()
+        return self._nursery.fork(
+            self.program, self.environment(), folder=self.folder, log=self._log, pid_file=self._pid_file
+        )
+
+    def log(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+
+class Api(Program):
+    """The API on a free port."""
 
     name: ClassVar[str] = "api"
+    program = "api"
 
-    def __init__(self, parent: Path, settings: Settings) -> None:
-        super().__init__(parent)
+    def __init__(self, parent: Path, settings: Settings, nursery: Nursery | None = None) -> None:
+        super().__init__(parent, settings, nursery)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self._settings = settings
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
 
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "api"]
-
-    def process_options(self) -> dict[str, Any]:
-        return {"env": {**self._settings.environment(), "RESTYLE_PORT": str(self.port)}}
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "RESTYLE_PORT": str(self.port)}
 
     def probe(self) -> None:
         try:
             self.client.get("/readyz").raise_for_status()
         except httpx.HTTPError as error:
             raise ConnectionError(str(error)) from error
-
-    def log(self) -> str:
-        return self._log.read_text()
 
     def enqueue(self, request: dict[str, Any]) -> str:
         answer = self.client.post("/v1/jobs", json=request)
@@ -119,20 +157,11 @@ class Api(Server):
         return self.wait(job_id, lambda job: job["state"] == "ended")
 
 
-class Worker(Server):
-    """`python -m worker`."""
+class Worker(Program):
+    """A worker."""
 
     name: ClassVar[str] = "worker"
-
-    def __init__(self, parent: Path, settings: Settings) -> None:
-        super().__init__(parent)
-        self._settings = settings
-
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "worker"]
-
-    def process_options(self) -> dict[str, Any]:
-        return {"env": self._settings.environment()}
+    program = "worker"
 
     def __repr__(self) -> str:
         return f"worker with log:\n{self.log()[-3000:]}"
@@ -140,14 +169,6 @@ class Worker(Server):
     def probe(self) -> None:
         if '"worker_ready"' not in self.log():
             raise ConnectionError("the worker has not said that it is ready")
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     def peak_mb(self) -> float:
         """Most memory that it had resident so far, in MiB; 0 where the kernel does not say."""

@@ -15,7 +15,8 @@ from jobs.database import Database
 from jobs.records import JobRecord, ShardRecord
 from jobs.states import JobState, ShardState
 from tests.factories import make_job
-from tests.system.processes import ROOT, Settings
+from tests.nursery import ROOT
+from tests.system.processes import Settings
 
 pytestmark = [pytest.mark.system]
 

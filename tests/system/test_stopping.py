@@ -30,7 +30,8 @@ from jobs.states import CancelMode, ItemState, JobState, ShardState
 from migrations import upgrade
 from tests import pictures, servers
 from tests.factories import make_job
-from tests.system.processes import ROOT, Settings, Worker
+from tests.nursery import Nursery
+from tests.system.processes import Settings, Worker, shelf_of
 from worker.vital import EXIT_HUNG, EXIT_IMPATIENT
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -38,14 +39,17 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 120.0
-POISONED = Path(__file__).with_name("poisoned")
 
 
 def poison() -> bytes:
-    """A picture that the workers of `poisoned/` die of."""
+    """A picture that a `PoisonedWorker` dies of."""
     file = io.BytesIO()
     Image.fromarray(np.full((64, 64, 3), (255, 0, 0), dtype=np.uint8)).save(file, "PNG")
     return file.getvalue()
+
+
+class PoisonedWorker(Worker):
+    program = "tests.system.poisoned_worker"
 
 
 @dataclass
@@ -55,22 +59,24 @@ class Place:
     database_url: str
     folder: Path
     parent: Path
+    nursery: Nursery
     workers: list[Worker]
 
     def __post_init__(self) -> None:
         self.database = Database(self.database_url)
+        self.models = shelf_of(self.folder, "unchanged")
 
     def start_worker(self, poison: str | None = None, **extra: str) -> Worker:
         if poison is not None:
-            extra |= {"RESTYLE_TEST_POISON": poison, "PYTHONPATH": f"{POISONED}:{ROOT}"}
+            extra |= {"RESTYLE_TEST_POISON": poison}
         settings = Settings(
             database_url=self.database_url,
             broker_url=f"redis+socket://{self.folder}/nobody-listens-here?virtual_host=0",
             storage_url=f"file://{self.folder}/storage",
             allowed_prefixes=f"file://{self.folder}/",
-            extra={"RESTYLE_POLL_SECONDS": "0.2", **extra},
+            extra={"RESTYLE_POLL_SECONDS": "0.2", "RESTYLE_MODELS_DIR": self.models, **extra},
         )
-        worker = Worker(self.parent, settings)
+        worker = (Worker if poison is None else PoisonedWorker)(self.parent, settings, self.nursery)
         worker.start()
         self.workers.append(worker)
         return worker
@@ -105,15 +111,15 @@ class Place:
 
 
 @pytest.fixture
-def place(database_url: str, tmp_path: Path, servers_folder: Path) -> Iterator[Place]:
-    place = Place(database_url, tmp_path, servers_folder, [])
+def place(database_url: str, tmp_path: Path, servers_folder: Path, nursery: Nursery) -> Iterator[Place]:
+    place = Place(database_url, tmp_path, servers_folder, nursery, [])
     yield place
     close(place)
 
 
 @pytest.fixture
-def on_postgres(postgres_url: str, tmp_path: Path, servers_folder: Path) -> Iterator[Place]:
-    place = Place(postgres_url, tmp_path, servers_folder, [])
+def on_postgres(postgres_url: str, tmp_path: Path, servers_folder: Path, nursery: Nursery) -> Iterator[Place]:
+    place = Place(postgres_url, tmp_path, servers_folder, nursery, [])
     yield place
     close(place)
 
@@ -186,12 +192,14 @@ def test_a_worker_whose_storage_is_slow_stops_at_once_and_burns_no_attempt(on_po
     assert (shard.state, shard.attempt) == (ShardState.READY, 0)
 
 
-def test_a_worker_whose_database_is_away_stops_all_the_same(servers_folder: Path, tmp_path: Path) -> None:
+def test_a_worker_whose_database_is_away_stops_all_the_same(
+    servers_folder: Path, nursery: Nursery, tmp_path: Path
+) -> None:
     with servers.Postgres(servers_folder) as server:
         database = Database(server.url(server.create_database()))
         upgrade(database.engine)
         database.close()
-        place = Place(str(database.engine.url), tmp_path, servers_folder, [])
+        place = Place(str(database.engine.url), tmp_path, servers_folder, nursery, [])
         place.add_job(items=2, poisoned=1)
         worker = place.start_worker("slow")
         worker.wait_for_log("met the poison")

@@ -1,4 +1,4 @@
-"""Put on a worker's PYTHONPATH by a test: makes the model `unchanged` die of pictures that are red in a corner.
+"""`python -m worker`, with a fault: the model `unchanged` dies of pictures that are red in a corner.
 
 No picture can make the real decoder or model hang or crash as far as we know, so this stands in for one that does.
 RESTYLE_TEST_POISON says how: `segfault`, `kill` (as the kernel does when memory is out), `hang`, or `slow`.
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from worker.__main__ import main
 from worker.pipelines.base import Batch
 from worker.pipelines.unchanged import Unchanged
 
@@ -34,4 +35,6 @@ def run(self: Unchanged, batch: Batch, style: Tensor | None, parameters: Mapping
     return calm(self, batch, style, parameters)
 
 
-Unchanged.run = run  # type: ignore[method-assign]
+if __name__ == "__main__":
+    Unchanged.run = run  # type: ignore[method-assign]
+    sys.exit(main())
