@@ -112,7 +112,7 @@ class Work:
         failed = self.error is not None
         fault = self.error or self.rejection
         on_device = self.device_seconds is not None
-        seconds = self.device_seconds or 0.0
+        seconds = round(self.device_seconds or 0.0, 6)
         cost = seconds * device_hour_cost / 3600
         return ItemResult(
             item_no=self.item.item_no,
@@ -126,7 +126,7 @@ class Work:
             height=height,
             width=width,
             milliseconds=self.milliseconds,
-            device_seconds=round(seconds, 6) if on_device else None,
+            device_seconds=seconds if on_device else None,
             cost=float(f"{cost:.6g}") if on_device and device_hour_cost else None,
             engine=self.prepared.engine.digest if on_device else None,
             measures=None if failed else self.measures,
