@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,22 +41,28 @@ class System:
     def catalogue_url(self) -> str:
         return self.settings.allowed_prefixes + "catalogue/"
 
+    def anew(self, **extra: str) -> System:
+        """Return the same places with other settings, and an API of its own; this one's ends."""
+        self.stop()
+        found = System(self._folder, self._with(extra), self.broker, self._nursery, self._put)
+        found.api.start()
+        return found
+
     def start_worker(self, **extra: str) -> Worker:
-        settings = Settings(**{**vars_of(self.settings), "extra": {**self.settings.extra, **extra}})
+        settings = self._with(extra)
         worker = Worker(self._folder, settings, self._nursery)
         worker.start()
         self.workers.append(worker)
         return worker
+
+    def _with(self, extra: dict[str, str]) -> Settings:
+        return dataclasses.replace(self.settings, extra={**self.settings.extra, **extra})
 
     def stop(self) -> None:
         for worker in self.workers:
             worker.kill()
         self.api.kill()
         self.api.client.close()
-
-
-def vars_of(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in Settings.__dataclass_fields__}
 
 
 EXTRA = {"RESTYLE_LEASE_SECONDS": "3", "RESTYLE_POLL_SECONDS": "0.2"}

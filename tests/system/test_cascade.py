@@ -15,9 +15,7 @@ from jobs.cards import BUILT_IN
 from jobs.locations import Location
 from tests import pictures
 from tests.segmenters import add_segmenter
-from tests.servers import Broker
-from tests.system.conftest import System, vars_of
-from tests.system.processes import Settings
+from tests.system.conftest import System
 from worker.images import PictureLimits, decode
 
 pytestmark = pytest.mark.system
@@ -30,15 +28,11 @@ SECOND = {"model": "reinhard", "style": "dawn", "parameters": {"keep_white": Fal
 
 
 @pytest.fixture
-def system(embedded: System, servers_folder: Path, broker: Broker, tmp_path: Path) -> Iterator[System]:
+def system(embedded: System, tmp_path: Path) -> Iterator[System]:
     """A system with a folder of models: the built-in ones, and one that finds products."""
     shutil.copytree(BUILT_IN, tmp_path / "models")
     add_segmenter(tmp_path / "models", side_px=96)
-    embedded.api.kill()
-    extra = embedded.settings.extra | {"RESTYLE_MODELS_DIR": str(tmp_path / "models")}
-    settings = Settings(**{**vars_of(embedded.settings), "extra": extra})
-    found = System(servers_folder, settings, broker, embedded.put)
-    found.api.start()
+    found = embedded.anew(RESTYLE_MODELS_DIR=str(tmp_path / "models"))
     found.start_worker()
     yield found
     found.stop()

@@ -17,9 +17,7 @@ from safetensors.torch import save
 from jobs.cards import BUILT_IN
 from jobs.locations import Location
 from tests import pictures
-from tests.servers import Broker
-from tests.system.conftest import System, vars_of
-from tests.system.processes import Settings
+from tests.system.conftest import System
 from worker.images import PictureLimits, decode
 from worker.networks.vae import Vae
 from worker.training.vae import VaeObjective
@@ -44,15 +42,11 @@ def add_drawer(folder: Path) -> None:
 
 
 @pytest.fixture
-def system(embedded: System, servers_folder: Path, broker: Broker, tmp_path: Path) -> Iterator[System]:
+def system(embedded: System, tmp_path: Path) -> Iterator[System]:
     """A system with a folder of models: the built-in ones, and one that makes pictures."""
     shutil.copytree(BUILT_IN, tmp_path / "models")
     add_drawer(tmp_path / "models")
-    embedded.api.kill()
-    extra = embedded.settings.extra | {"RESTYLE_MODELS_DIR": str(tmp_path / "models")}
-    settings = Settings(**{**vars_of(embedded.settings), "extra": extra})
-    found = System(servers_folder, settings, broker, embedded.put)
-    found.api.start()
+    found = embedded.anew(RESTYLE_MODELS_DIR=str(tmp_path / "models"))
     found.start_worker()
     yield found
     found.stop()
