@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,13 @@ from torch import Tensor
 
 from jobs.cards import CardShelf
 from jobs.errors import CheckpointMismatch
+from tests.nursery import ROOT
+from tests.worker.hub import REPOSITORY, hub
 from tests.worker.tiny_diffusion import write_adapter, write_lora, write_pipeline
 from worker.cascade import ReadyStep
 from worker.cascade import run as run_steps
 from worker.checkpoints import build, build_generating, prove_weights, read_checkpoint
-from worker.large_models import digest_of
+from worker.large_models import ENDINGS, digest_of
 from worker.pipelines.base import Batch, Wish
 
 CPU = torch.device("cpu")
@@ -171,3 +176,42 @@ def test_what_is_on_no_disk_and_may_not_be_fetched_is_refused(
     models = shelf(files, tmp_path, "generate", config=config)
     with pytest.raises(CheckpointMismatch, match="cannot be had from nobody/nothing"):
         read_checkpoint(models, "large")
+
+
+def fetched(models: CardShelf, cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Ask for the files of the shelf's model in a process of its own: the hub's library reads its settings once."""
+    code = "import sys, pathlib; from jobs.cards import CardShelf; from worker.large_models import folder_of; "
+    code += "folder = pathlib.Path(sys.argv[1]); print(folder_of(CardShelf(folder).get('large'), folder / 'large'))"
+    return subprocess.run(
+        [sys.executable, "-c", code, str(models.folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_CACHE": str(cache), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_files_are_fetched_from_a_hub_once_and_have_to_be_those_of_the_card(files: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    shutil.copytree(files / "pipeline", kept)
+    (kept / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"could run code")
+    config = CONFIG | {"hub": REPOSITORY, "revision": "main"}
+    card = {"config": config, "weights_sha256": digest_of(kept)}
+    models = shelf(files, tmp_path / "models", "generate", **card)
+    other = shelf(files, tmp_path / "other", "generate", **card | {"weights_sha256": "0" * 64})
+    with hub(kept) as url:
+        first = fetched(models, tmp_path / "cache", HF_ENDPOINT=url)
+        refused = fetched(other, tmp_path / "cache", HF_ENDPOINT=url)
+    assert first.returncode == 0, first.stderr
+    assert "the card names another" in refused.stderr
+    place = Path(first.stdout.strip())
+    found = {path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    assert found == {
+        path.relative_to(kept): path.read_bytes()
+        for path in kept.rglob("*")
+        if path.is_file() and path.suffix in ENDINGS
+    }
+    assert not any(path.suffix == ".bin" for path in found)
+    again = fetched(models, tmp_path / "cache", HF_HUB_OFFLINE="1")
+    assert again.stdout == first.stdout
