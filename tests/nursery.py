@@ -30,6 +30,7 @@ class Nursery(Server):
         self._ends = self.folder / "ends"
         self._ends.touch()
         self._to_it, self._from_it = os.pipe(), os.pipe()
+        self._forked = 0
 
     def command(self) -> list[str]:
         ends = [str(self._ends), str(self._to_it[0]), str(self._from_it[1])]
@@ -46,7 +47,9 @@ class Nursery(Server):
 
     def fork(self, program: str, environment: dict[str, str], *, folder: Path, log: Path, pid_file: Path) -> Forked:
         """Make a process that runs a program as `python -m` would."""
+        self._forked += 1
         wanted = {
+            "number": self._forked,
             "program": program,
             "env": environment,
             "folder": str(folder),
@@ -54,13 +57,13 @@ class Nursery(Server):
             "pid_file": str(pid_file),
         }
         os.write(self._to_it[1], json.dumps(wanted).encode() + b"\n")
-        return Forked(self, int(self._answer()), str(pid_file))
+        return Forked(self, self._forked, int(self._answer()))
 
-    def status(self, pid_file: str) -> int | None:
-        """Return how a process ended: its exit status, or minus the signal; None while it runs."""
+    def status(self, number: int) -> int | None:
+        """Return how the process of this number ended: its exit status, or minus the signal; None while it runs."""
         for line in self._ends.read_text().splitlines():
-            if line.startswith(f"{pid_file} "):
-                return int(line.rpartition(" ")[2])
+            if line.startswith(f"{number} "):
+                return int(line.split()[1])
         return None
 
     def _answer(self) -> str:
@@ -74,15 +77,15 @@ class Nursery(Server):
 class Forked:
     """A process of a nursery, as much like `subprocess.Popen` as tests need."""
 
-    def __init__(self, nursery: Nursery, pid: int, pid_file: str) -> None:
+    def __init__(self, nursery: Nursery, number: int, pid: int) -> None:
         self._nursery = nursery
-        self._pid_file = pid_file
+        self._number = number
         self.pid = pid
 
     @property
     def returncode(self) -> int | None:
         """Its exit status, or minus the signal; None while it runs."""
-        return self._nursery.status(self._pid_file)
+        return self._nursery.status(self._number)
 
     def poll(self) -> int | None:
         return self.returncode

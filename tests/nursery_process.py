@@ -3,9 +3,10 @@
 Loading torch takes seconds, and the tests start processes by the hundred. A forked child has started no thread and
 touched no device; from there on it runs its program as `python -m` would.
 
-Its arguments are a file and two descriptors. Each line that it reads from the first is a JSON object: `program`, the
-module, `env`, `folder` to run in, `log` and `pid_file`. The answer on the second is the child's process id. A child's
-end is written to the file, as `<pid_file> <status>`.
+Its arguments are a file and two descriptors. Each line that it reads from the first is a JSON object: a `number` of the
+child, its `program`, a module, `env`, `folder` to run in, `log` and `pid_file`. The answer on the second is the child's
+process id. A child's end is written to the file, as `<number> <status>`: process ids come again, and a program that is
+started again has the files that it had.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main() -> None:
     for name in LOADED:
         importlib.import_module(name)
     gc.freeze()  # children that collect would copy every page of it
-    children: dict[int, str] = {}
+    children: dict[int, int] = {}
 
     def reap(*_: object) -> None:
         while children:
@@ -69,7 +70,7 @@ def main() -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
             return become(wanted)
-        children[pid] = wanted["pid_file"]
+        children[pid] = wanted["number"]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         os.write(answers, f"{pid}\n".encode())
     return None

@@ -15,6 +15,8 @@ from kombu.connection import Connection
 from kombu.exceptions import ChannelError
 
 from tests import servers
+from tests.nursery import Nursery
+from tests.system.processes import Api, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +25,8 @@ OWNER = """
 import sys
 from pathlib import Path
 from tests import servers
+from tests.nursery import Nursery
+from tests.system.processes import Api, Settings
 
 with servers.server_folder() as folder:
     broker, postgres = servers.Broker(folder), servers.Postgres(folder)
@@ -160,3 +164,22 @@ class Refusing(servers.Server):
 def test_a_server_that_does_not_start_says_why(servers_folder: Path) -> None:
     with pytest.raises(servers.ServerError, match=r"ended with status 3[\s\S]*the disk is full"):
         Refusing(servers_folder).start()
+
+
+def test_a_program_of_a_nursery_can_be_started_again(servers_folder: Path, nursery: Nursery, sqlite_url: str) -> None:
+    settings = Settings(
+        database_url=sqlite_url,
+        broker_url=f"redis+socket://{servers_folder}/nobody?virtual_host=0",
+        storage_url=f"file://{servers_folder}/storage",
+        allowed_prefixes=f"file://{servers_folder}/",
+        extra={},
+    )
+    api = Api(servers_folder, settings, nursery)
+    with contextlib.closing(api.client):
+        for _ in range(2):
+            api.start()
+            assert api.running
+            process = api._process
+            assert process is not None
+            api.kill()
+            assert process.returncode == -signal.SIGKILL
