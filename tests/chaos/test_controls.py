@@ -17,7 +17,7 @@ from sqlalchemy import select
 from jobs.records import EventRecord, ItemRecord
 from jobs.states import JOB_MOVES, ItemState, JobState
 from tests.chaos import account
-from tests.chaos.fleet import WAIT_SECONDS, Fleet
+from tests.chaos.fleet import WAIT_SECONDS, Fleet, wait_until
 from tests.chaos.ground import DOSE, Ground
 
 pytestmark = pytest.mark.chaos
@@ -103,6 +103,7 @@ def test_r14_a_storm_of_controls_is_one_history(ground: Ground, fleet: Fleet, ch
     crowd = Crowd([ground.enqueue(source) for _ in range(2)])
     roots = list(crowd.jobs)
     fleet.wait_for("started", 1, job=roots[0])
+    wait_until(lambda: all(ground.api.job(job_id)["planned"] for job_id in roots), "both catalogues to be planned")
     calls = DOSE(400, 10_000) // CLIENTS
     threads = [
         threading.Thread(target=crowd.take_part, args=(ground, calls, str(chance.random()))) for _ in range(CLIENTS)

@@ -110,18 +110,19 @@ def passages(point: str) -> int:
 
 def test_r3_a_worker_that_sleeps_through_its_lease_is_refused(ground: Ground, fleet: Fleet) -> None:
     source = ground.catalogue("calm-160", 160)
-    fleet.start(1, **SLOWLY)
+    [zombie] = fleet.start(1, **SLOWLY)
     for _ in range(DOSE(2, 100)):
-        [zombie] = fleet.start(1, **SLOWLY)
         job_id = ground.enqueue(source)
-        wait_until(lambda: fleet.count("started", job=job_id, pid=zombie.pid) > 0, "the worker to begin")  # noqa: B023
+        fleet.wait_for("started", job=job_id, pid=zombie.pid)
         freeze(ground, zombie)
+        [heir] = fleet.start(1, **SLOWLY)
         job = ground.wait_until_ended(fleet, job_id)
         zombie.send(signal.SIGCONT)
         wait_until(lambda: learned(zombie), f"{zombie} to learn that its lease is gone")  # noqa: B023
         assert ground.settle_up(fleet, job_id) == {ItemState.SUCCEEDED: 160}
         assert ground.api.job(job_id) == job
         zombie.kill()
+        zombie = heir
 
 
 def freeze(ground: Ground, worker: ForkedWorker) -> None:
@@ -129,6 +130,7 @@ def freeze(ground: Ground, worker: ForkedWorker) -> None:
     worker.freeze()
     while not ground.writable():
         worker.send(signal.SIGCONT)
+        wait_until(ground.writable, f"{worker} to end its transaction")
         worker.freeze()
 
 
