@@ -12,6 +12,8 @@ from studio.files import write_sample_catalogue, write_sample_style
 from studio.render import SMALLEST_PX
 from studio.sheets import write_sheets
 
+BAR = 30  # signs
+
 
 def main() -> int:
     parser = _parser()
@@ -40,7 +42,7 @@ def main() -> int:
         write_sample_style(given.folder / "style.jpg")
         count = write_sample_catalogue(given.folder / "catalogue", _show)
         written = f"{count} pictures and a style"
-    sys.stderr.write(f"\n{written} in {given.folder}, drawn in {time.monotonic() - started:.1f} s\n")
+    sys.stderr.write(f"{written} in {given.folder}, drawn in {time.monotonic() - started:.1f} s\n")
     return 0
 
 
@@ -65,9 +67,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(done: int, total: int) -> None:
-    """Keep one line up to date."""
-    filled = done * 30 // total
-    sys.stderr.write(f"\rdrawing [{'#' * filled}{'.' * (30 - filled)}] {done}/{total}")
+    """Keep one line up to date; in a log, say it again where the bar has grown."""
+    filled = done * BAR // total
+    bar = f"drawing [{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}"
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{bar}" + ("\n" if done == total else ""))
+    elif filled != (done - 1) * BAR // total:
+        sys.stderr.write(f"{bar}\n")
     sys.stderr.flush()
 
 

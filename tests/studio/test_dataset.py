@@ -125,3 +125,13 @@ def test_the_command_says_what_it_does_not_take(tmp_path: Path):
     assert done.returncode == 2
     assert "--size at least 16" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_log_hears_of_thirty_steps_at_most(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "studio", str(tmp_path), "--count", "40", "--size", "16"], capture_output=True, text=True
+    )
+    *steps, end = done.stderr.splitlines()
+    assert len(steps) == 30
+    assert steps[-1].endswith("] 40/40")
+    assert end.startswith(f"40 pictures in {tmp_path}, drawn in ")
