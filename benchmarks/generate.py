@@ -22,6 +22,7 @@ from benchmarks.generate_from_pictures import Pixels, measure_pictures, public_p
 from benchmarks.generate_from_words import measure_words
 from benchmarks.generate_page import write_page
 from benchmarks.generate_sentences import measure_sentences
+from benchmarks.generate_turned import measure_turned
 from benchmarks.inception import InceptionUnusable, read_inception
 from benchmarks.progress import say
 from benchmarks.style_pictures import find_pictures, unseen
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure_words(shelf, options.quick, inception),
         measure_sentences(shelf, options.quick),
         measure_drawings(shelf, options.quick),
+        measure_turned(shelf, options.quick),
         measure_pictures(shelf, photos),
     ]
     figures: dict[str, float | str] = {

@@ -52,7 +52,7 @@ def measure_drawings(shelf: CardShelf, quick: bool) -> Measured:
     cards = [card for card in shelf.cards.values() if card.architecture == "pix2pix"]
     if not cards:
         return Measured(figures=figures, heading="From drawings", table=table, series=series)
-    drawn, reader = draw_outlines(QUICK_PICTURES if quick else PICTURES), _product_reader(shelf)
+    drawn, reader = draw_outlines(QUICK_PICTURES if quick else PICTURES), product_reader(shelf)
     for card in cards:
         say(f"making pictures from drawings: {card.name}")
         pipeline = build(read_model(shelf.folder / card.name), CPU)
@@ -86,15 +86,15 @@ def draw_outlines(count: int) -> Drawn:
     ]
     edges = [torch.from_numpy(one.rendering.edges)[None].expand(3, -1, -1).contiguous() for one in each]
     return Drawn(
-        pictures=[_tensor(one.rendering) for one in each],
-        on_white=[_tensor(rendering) for rendering in plain],
+        pictures=[tensor_of(one.rendering) for one in each],
+        on_white=[tensor_of(rendering) for rendering in plain],
         drawings=edges,
         masks=[torch.from_numpy(one.rendering.mask)[None] for one in each],
         words=[dict(one.product.attributes) for one in each],
     )
 
 
-def _tensor(rendering: Rendering) -> Tensor:
+def tensor_of(rendering: Rendering) -> Tensor:
     return torch.from_numpy(rendering.pixels).permute(2, 0, 1).contiguous()
 
 
@@ -110,7 +110,7 @@ def _fits(pictures: Sequence[Tensor], masks: Sequence[Tensor]) -> list[float]:
     return [0.0 if outline is None else iou(outline, mask > 127) for outline, mask in pairs]
 
 
-def _product_reader(shelf: CardShelf) -> AttributeReader:
+def product_reader(shelf: CardShelf) -> AttributeReader:
     """Return the shelf's model that reads the words of products."""
     cards = [card for card in shelf.cards.values() if card.architecture == READING]
     return next(reader for reader in (read_reader(shelf, card) for card in cards) if KIND in reader.attributes)

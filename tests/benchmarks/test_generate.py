@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import generate, generate_from_drawings, generate_from_words
+from benchmarks import generate, generate_from_drawings, generate_from_words, generate_turned
 from benchmarks.generate import main
 from benchmarks.generate_from_words import Amounts, draw_products, measure, recovered
 from jobs.cards import CardShelf
 from studio import TAG_VOCABULARY, VOCABULARY
 from worker.networks.attribute_reader import AttributeReader as Reader
+from worker.networks.cycle_gan import TurningNetworks
 from worker.networks.pix2pix import TranslationNetwork
 from worker.networks.vae import Vae
 from worker.pipelines.attribute_reader import AttributeReader
-from worker.training import attribute_reader, pix2pix, vae
+from worker.training import attribute_reader, cycle_gan, pix2pix, vae
 from worker.training.models import write_model
 from worker.training.objectives import Told
 
 SIDE_PX = 16
-NAMES = ("kind", "background")
+NAMES = ("kind", "background", "season")
 ATTRIBUTES = {name: sorted(VOCABULARY[name]) for name in NAMES}
 OF_TAGS = {name: sorted(TAG_VOCABULARY[name]) for name in ("mark", "paper")}
 PAGE = Path(__file__).parents[2] / "docs" / "gallery" / "generate"
@@ -39,6 +40,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
         "tag-reader": {"side_px": SIDE_PX, "width": 8, "features": 8, "attributes": OF_TAGS},
         "tag-vae": {"side_px": SIDE_PX, "width": 8, "latent": 4, "code": 8, "attributes": OF_TAGS},
         "drawn": {"width": 4, "depth": 3, "attributes": ATTRIBUTES},
+        "winter": {"width": 4, "depth": 3, "attributes": {"season": ["any", "winter"]}},
     }
     for name, network, objective in (
         ("reader", Reader(**sizes["reader"]), attribute_reader.AttributeReaderObjective()),
@@ -46,6 +48,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
         ("tag-reader", Reader(**sizes["tag-reader"]), attribute_reader.AttributeReaderObjective()),
         ("tag-vae", Vae(**sizes["tag-vae"]), vae.VaeObjective()),
         ("drawn", TranslationNetwork(**sizes["drawn"]), pix2pix.Pix2PixObjective()),
+        ("winter", TurningNetworks(width=4, depth=3), cycle_gan.CycleGanObjective()),
     ):
         card = {**objective.card, "name": name, "version": "1", "architecture": objective.architecture}
         if isinstance(objective, Told):
@@ -60,6 +63,7 @@ def test_every_model_that_makes_pictures_is_measured_and_shown(
     monkeypatch.setattr(generate, "CardShelf", lambda: shelf)
     monkeypatch.setattr(generate_from_words, "QUICK", Amounts(real=15, made=9, known=15))
     monkeypatch.setattr(generate_from_drawings, "QUICK_PICTURES", 3)
+    monkeypatch.setattr(generate_turned, "QUICK_PRODUCTS", 3)
     monkeypatch.setattr(generate, "public_photos", lambda: [np.zeros((32, 32, 3), np.uint8)])
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "of-a-model-that-is-gone.webp").touch()
@@ -73,6 +77,8 @@ def test_every_model_that_makes_pictures_is_measured_and_shown(
     assert figures["vae_painted_psnr_db"] > 0
     assert 0 <= figures["drawn_accuracy_kind"] <= 1
     assert figures["drawn_mask_iou_of_the_pictures"] > 0.3
+    assert 0 <= figures["winter_turned_there"] <= 1
+    assert figures["winter_product_psnr_db"] > 15, "before it has learned anything it changes little"
     assert figures["super_resolution_gain_db"] == 0.0
     check_page(tmp_path / "page")
 
@@ -94,7 +100,8 @@ def test_words_are_recovered_from_real_pictures_by_a_reader_that_knows_them() ->
         def read(self, pictures: torch.Tensor) -> dict[str, list[str]]:
             return {name: [words[name] for words in products.words] for name in NAMES}
 
-    assert recovered(products, Knowing(network, torch.device("cpu"))) == {"": 1.0, "_kind": 1.0, "_background": 1.0}
+    right = {"": 1.0, **{f"_{name}": 1.0 for name in NAMES}}
+    assert recovered(products, Knowing(network, torch.device("cpu"))) == right
     assert recovered(products, reader)["_kind"] < 0.5
 
 
