@@ -69,6 +69,7 @@ def running(database: Database, tmp_path: Path) -> Iterator[Running]:
     running = Running(Bench(database, tmp_path))
     yield running
     running.pipeline.go_on.set()
+    assert running.bench.settler.wait_until_idle(30), "its threads would go on asking a database that is gone"
 
 
 def test_a_paused_job_finishes_the_batch_on_the_device_and_gives_back_the_rest(running: Running) -> None:
