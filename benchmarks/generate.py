@@ -28,6 +28,8 @@ from benchmarks.progress import say
 from benchmarks.style_pictures import find_pictures, unseen
 from jobs.cards import CardShelf
 from worker.engine import engine_of
+from worker.networks.vgg import VggFeatures
+from worker.teacher import TeacherMissing, load_teacher
 
 PHOTOS, QUICK_PHOTOS = 24, 3
 
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure_sentences(shelf, options.quick),
         measure_drawings(shelf, options.quick),
         measure_turned(shelf, options.quick),
-        measure_pictures(shelf, photos),
+        measure_pictures(shelf, photos, None if options.quick else _trained_eye()),
     ]
     figures: dict[str, float | str] = {
         "device": engine_of(torch.device("cpu"), next(iter(shelf.cards.values()))).device,
@@ -75,6 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_page(options.gallery, figures, measured)
     print(json.dumps(figures))
     return 0
+
+
+def _trained_eye() -> VggFeatures | None:
+    try:
+        return load_teacher(torch.device("cpu"))
+    except TeacherMissing as error:
+        say(f"how different pictures look is not measured: {error}")
+        return None
 
 
 def _photos(folder: Path | None, not_in: Sequence[Path], count: int) -> Sequence[Pixels]:

@@ -2,7 +2,8 @@
 
 Enlarged: a photo is made smaller by bicubic interpolation, as in the literature, and enlarged again, by our models and
 by what libraries have. Filled: holes are drawn into it, and filled. PSNR (of the holes alone, where there are any) and
-SSIM. What is shown are the photos in the public domain that come with scikit-image.
+SSIM; and how different a trained eye finds both, where its weights are installed (`worker.teacher`). What is shown are
+the photos in the public domain that come with scikit-image.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from benchmarks.generate_page import Measured
 from benchmarks.progress import say
 from jobs.cards import Card, CardShelf
 from worker.checkpoints import build, read_model
+from worker.networks.vgg import VggFeatures
 from worker.pipelines.base import Batch, Pipeline
+from worker.quality.perceptual import perceptual_distance
 from worker.quality.similarity import psnr_db, ssim
 from worker.training.damage import random_holes
 from worker.training.photos import UNREADABLE
@@ -35,19 +38,22 @@ SIDE_PX = 512  # longer side of the photos
 STEP_PX = 4  # their sides are multiples of it: each can be made smaller by it
 HOLES_SEED = 5
 PART_PX = 96  # of a photo that was enlarged, what is shown
+SEEN_PX = 256  # of a photo that was enlarged, what a trained eye looks at: as large as it is
 CPU = torch.device("cpu")
 
 Pixels = NDArray[np.uint8]
 Figures = dict[str, float]
 
 
-def measure_pictures(shelf: CardShelf, photos: Sequence[Pixels]) -> Measured:
+def measure_pictures(shelf: CardShelf, photos: Sequence[Pixels], teacher: VggFeatures | None = None) -> Measured:
     """Measure every model of a shelf that enlarges or fills, on these photos, and show the public ones.
 
     `super_resolution_gain_db` is the PSNR of the best model of twice the size less that of Pillow's bicubic.
     """
     figures: dict[str, float | str] = {"photos": len(photos)}
-    columns = ["model_psnr_db", "model_ssim", "library_psnr_db", "model_pictures_per_second"]
+    columns = ["model_psnr_db", "library_psnr_db", "model_ssim", "library_ssim", "model_pictures_per_second"]
+    if teacher is not None:
+        columns[4:4] = ["model_perceptual", "library_perceptual"]
     table = [["model", *columns], ["---", *("---:" for _ in columns)]]
     series, gains = {}, [0.0]
     for card in shelf.cards.values():
@@ -56,22 +62,31 @@ def measure_pictures(shelf: CardShelf, photos: Sequence[Pixels]) -> Measured:
         say(f"{card.name}: {len(photos)} photos")
         pipeline = build(read_model(shelf.folder / card.name), CPU)
         if card.operation == "upscale":
-            found = enlarged(pipeline, card, photos)
+            found = enlarged(pipeline, card, photos, teacher)
             if card.config["scale"] == 2:
                 gains.append(found["gain_db"])
             series[card.name] = [_enlarged_series(pipeline, card)]
         else:
-            found = filled(pipeline, photos)
+            found = filled(pipeline, photos, teacher)
             series[card.name] = [_filled_series(pipeline)]
-        others = [value for name, value in found.items() if name.endswith("_psnr_db") and name != "model_psnr_db"]
-        table.append([f"`{card.name}`", *(str({**found, "library_psnr_db": max(others)}[name]) for name in columns)])
+        table.append([f"`{card.name}`", *(str({**found, **_best_library(found)}[name]) for name in columns)])
         figures |= {f"{card.name.replace('-', '_')}_{name}": value for name, value in found.items()}
     figures["super_resolution_gain_db"] = max(gains)
     return Measured(figures=figures, heading="From pictures", table=table, series=series)
 
 
-def enlarged(pipeline: Pipeline, card: Card, photos: Sequence[Pixels]) -> Figures:
-    """Return PSNR, SSIM and pictures per second of a model and of libraries; the gain is that over Pillow's bicubic."""
+def _best_library(found: Figures) -> Figures:
+    """Return the best figure of each measure that a library has."""
+    best = {}
+    for measure, choose in (("psnr_db", max), ("ssim", max), ("perceptual", min)):
+        others = [found[name] for name in found if name.endswith(f"_{measure}") and not name.startswith("model_")]
+        if others:
+            best[f"library_{measure}"] = choose(others)
+    return best
+
+
+def enlarged(pipeline: Pipeline, card: Card, photos: Sequence[Pixels], teacher: VggFeatures | None = None) -> Figures:
+    """Return measures and pictures per second of a model and of libraries; the gain is that over Pillow's bicubic."""
     scale = card.config["scale"]
     ways: dict[str, Callable[[Pixels, tuple[int, int]], Pixels]] = {
         "model": lambda small, _size: run(pipeline, small),
@@ -89,12 +104,15 @@ def enlarged(pipeline: Pipeline, card: Card, photos: Sequence[Pixels]) -> Figure
             large = enlarge(small, size)
             found[f"{way}_seconds"].append(time.perf_counter() - began)
             _note(found, way, photo, large)
+            if teacher is not None:
+                wanted, seen = (_tensor(_middle(each, SEEN_PX)) for each in (photo, large))
+                found[f"{way}_perceptual"].append(perceptual_distance(wanted, seen, teacher))
     figures = _means(found)
     return figures | {"gain_db": round(figures["model_psnr_db"] - figures["bicubic_psnr_db"], 3)}
 
 
-def filled(pipeline: Pipeline, photos: Sequence[Pixels]) -> Figures:
-    """Return PSNR inside of the holes, SSIM and pictures per second of a model and of OpenCV."""
+def filled(pipeline: Pipeline, photos: Sequence[Pixels], teacher: VggFeatures | None = None) -> Figures:
+    """Return PSNR inside of the holes, the other measures, and pictures per second, of a model and of OpenCV."""
     ways: dict[str, Callable[[Pixels, Pixels], Pixels]] = {
         "model": lambda damaged, hole: run(pipeline, damaged, hole),
         "telea": lambda damaged, hole: cv2.inpaint(damaged, hole, 3, cv2.INPAINT_TELEA),
@@ -108,6 +126,8 @@ def filled(pipeline: Pipeline, photos: Sequence[Pixels]) -> Figures:
             whole = fill(damaged, hole)
             found[f"{way}_seconds"].append(time.perf_counter() - began)
             _note(found, way, photo, whole, inside=hole > 0)
+            if teacher is not None:
+                found[f"{way}_perceptual"].append(perceptual_distance(_tensor(photo), _tensor(whole), teacher))
     return _means(found)
 
 
@@ -121,7 +141,7 @@ def _enlarged_series(pipeline: Pipeline, card: Card) -> Series:
         examples.append(
             Example(
                 title=f"the middle of {name}",
-                pictures=tuple(_tensor(_middle(each)) for each in (plain, found, photo)),
+                pictures=tuple(_tensor(_middle(each, PART_PX)) for each in (plain, found, photo)),
                 figures={"gain in dB, whole photo": round(gain, 2)},
             )
         )
@@ -164,9 +184,9 @@ def _smaller(photo: Pixels, scale: int) -> Pixels:
     return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
 
 
-def _middle(picture: Pixels) -> Pixels:
-    top, left = ((side - PART_PX) // 2 for side in picture.shape[:2])
-    return picture[top : top + PART_PX, left : left + PART_PX]
+def _middle(picture: Pixels, part_px: int) -> Pixels:
+    top, left = (max(side - part_px, 0) // 2 for side in picture.shape[:2])
+    return picture[top : top + part_px, left : left + part_px]
 
 
 def holes_in(photos: Sequence[Pixels]) -> Iterator[Pixels]:

@@ -10,6 +10,7 @@ from PIL import Image
 from benchmarks.generate import main
 from benchmarks.generate_from_pictures import STEP_PX, measure_pictures, public_photos, read_photos
 from jobs.cards import CardShelf
+from worker.networks.vgg import VggFeatures
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,25 @@ def test_the_built_in_models_beat_what_libraries_have() -> None:
         assert ours > max(figures[f"super_resolution_{scale}x_{way}_psnr_db"] for way in ("lanczos", "opencv_lanczos"))
     ours = figures["inpainting_model_psnr_db"]
     assert ours > max(figures[f"inpainting_{way}_psnr_db"] for way in ("telea", "navier_stokes"))
+
+
+def test_where_a_trained_eye_is_installed_it_looks_too() -> None:
+    torch.manual_seed(3)
+    photo = public_photos()[1][:128, :192]
+    measured = measure_pictures(CardShelf(), [photo], VggFeatures(narrower=8).eval())
+    head, _, *rows = measured.table
+    for row in rows:
+        figures = dict(zip(head, row, strict=True))
+        key = str(figures["model"]).strip("`").replace("-", "_")
+        for measure, best in (("perceptual", min), ("ssim", max)):
+            ways = [
+                float(value)
+                for name, value in measured.figures.items()
+                if name.startswith(f"{key}_") and name.endswith(f"_{measure}") and name != f"{key}_model_{measure}"
+            ]
+            assert len(ways) > 1
+            assert float(figures[f"library_{measure}"]) == best(ways)
+        assert 0 < float(figures["model_perceptual"]) < 1
 
 
 def test_photos_that_cannot_be_read_are_left_out_and_none_is_an_error(
