@@ -26,7 +26,7 @@ from benchmarks.generate_turned import measure_turned
 from benchmarks.inception import InceptionUnusable, read_inception
 from benchmarks.progress import say
 from benchmarks.style_pictures import find_pictures, unseen
-from jobs.cards import CardShelf
+from jobs.cards import BUILT_IN, CardShelf
 from worker.engine import engine_of
 from worker.networks.vgg import VggFeatures
 from worker.teacher import TeacherMissing, load_teacher
@@ -38,6 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the figures as one line of JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generate", description="Measure what makes pictures.")
     parser.add_argument("--quick", action="store_true", help="fewer pictures: under 50 s")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        metavar="FOLDER",
+        default=BUILT_IN,
+        help="measure the models of this folder, where those that read words off pictures lie, too; default: built in",
+    )
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos to enlarge and to fill")
     parser.add_argument(
         "--not-in", type=Path, action="append", default=[], help="leave out photos that also lie in this folder"
@@ -59,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not photos:
         say(f"error: there is no photo in {options.photos} that can be read")
         return 2
-    shelf = CardShelf()
+    shelf = CardShelf(options.models)
+    if not shelf.cards:
+        parser.error(f"--models: there is no model in {options.models}: name the folder that holds theirs")
     measured = [
         measure_words(shelf, options.quick, inception),
         measure_sentences(shelf, options.quick),

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.gallery import Series, strip
 
 WEBP_QUALITY = 80  # chosen: no block is to be seen
+HEAD_ROWS = 2  # of a table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ def write_page(folder: Path, figures: Mapping[str, float | str], measured: Seque
     for old in folder.glob("*.webp"):
         old.unlink()
     sections, examples = [_head(figures)], {}
-    for group in measured:
+    for group in (group for group in measured if group.series or len(group.table) > HEAD_ROWS):
         sections += [f"## {group.heading}", "\n".join(f"| {' | '.join(row)} |" for row in group.table)]
         for model, of_model in group.series.items():
             sections.append(f"### `{model}`")

@@ -60,14 +60,13 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> CardShelf:
 def test_every_model_that_makes_pictures_is_measured_and_shown(
     shelf: CardShelf, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generate, "CardShelf", lambda: shelf)
     monkeypatch.setattr(generate_from_words, "QUICK", Amounts(real=15, made=9, known=15))
     monkeypatch.setattr(generate_from_drawings, "QUICK_PICTURES", 3)
     monkeypatch.setattr(generate_turned, "QUICK_PRODUCTS", 3)
     monkeypatch.setattr(generate, "public_photos", lambda: [np.zeros((32, 32, 3), np.uint8)])
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "of-a-model-that-is-gone.webp").touch()
-    assert main(["--quick", "--gallery", str(tmp_path / "page")]) == 0
+    assert main(["--quick", "--models", str(shelf.folder), "--gallery", str(tmp_path / "page")]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert 0 <= figures["vae_accuracy"] <= 1
     assert figures["vae_accuracy"] == figures["best_attribute_accuracy"]
@@ -81,6 +80,15 @@ def test_every_model_that_makes_pictures_is_measured_and_shown(
     assert figures["winter_product_psnr_db"] > 15, "before it has learned anything it changes little"
     assert figures["super_resolution_gain_db"] == 0.0
     check_page(tmp_path / "page")
+    page = (tmp_path / "page" / "README.md").read_text(encoding="utf-8")
+    assert "## From one kind to another" in page
+    assert "## From pictures" not in page, "no model here makes such"
+
+
+def test_a_folder_without_models_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--models", str(tmp_path)])
+    assert f"there is no model in {tmp_path}" in capsys.readouterr().err
 
 
 def check_page(folder: Path) -> None:
