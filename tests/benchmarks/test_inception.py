@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import linalg
 
-from benchmarks import generate, generate_from_words
+from benchmarks import generate_from_words
 from benchmarks.generate import main
 from benchmarks.generate_from_words import Amounts
 from benchmarks.inception import InceptionUnusable, inception_features, read_inception
@@ -56,9 +56,8 @@ def test_the_fid_is_the_distance_of_what_the_network_sees(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(generate, "CardShelf", lambda: shelf)
     monkeypatch.setattr(generate_from_words, "QUICK", Amounts(real=5, made=4, known=0))
-    assert main(["--quick", "--inception", str(weights)]) == 0
+    assert main(["--quick", "--models", str(shelf.folder), "--inception", str(weights)]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["vae_fid"] > 0
     network = read_inception(weights)
