@@ -27,7 +27,7 @@ from worker.pipelines.base import Batch, Pipeline
 from worker.quality.silhouette import iou, silhouette
 
 SIDE_PX = 128  # of the drawings: their lines are then as wide as those that were learned from
-PICTURES, QUICK_PICTURES = 120, 30
+PICTURES, QUICK_PICTURES = 120, 24
 ON_WHITE = {"background": "white", "season": "any"}
 CPU = torch.device("cpu")
 

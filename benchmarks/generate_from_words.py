@@ -47,7 +47,7 @@ class Amounts:
 
 
 FULL = Amounts(real=600, made=300, known=4000)
-QUICK = Amounts(real=90, made=36, known=0)
+QUICK = Amounts(real=75, made=36, known=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
