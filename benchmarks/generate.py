@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         metavar="FOLDER",
         default=BUILT_IN,
-        help="measure the models of this folder, where those that read words off pictures lie, too; default: built in",
+        help="measure the models of this folder, among them one that reads the studio's words; default: built in",
     )
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos to enlarge and to fill")
     parser.add_argument(

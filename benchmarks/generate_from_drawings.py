@@ -50,9 +50,10 @@ def measure_drawings(shelf: CardShelf, quick: bool) -> Measured:
     figures: dict[str, float | str] = {}
     series: dict[str, list[Series]] = {}
     cards = [card for card in shelf.cards.values() if card.architecture == "pix2pix"]
-    if not cards:
+    reader = product_reader(shelf)
+    if not cards or reader is None:
         return Measured(figures=figures, heading="From drawings", table=table, series=series)
-    drawn, reader = draw_outlines(QUICK_PICTURES if quick else PICTURES), product_reader(shelf)
+    drawn = draw_outlines(QUICK_PICTURES if quick else PICTURES)
     for card in cards:
         say(f"making pictures from drawings: {card.name}")
         pipeline = build(read_model(shelf.folder / card.name), CPU)
@@ -63,12 +64,10 @@ def measure_drawings(shelf: CardShelf, quick: bool) -> Measured:
         plain = [{**words, **{name: ON_WHITE[name] for name in words if name in ON_WHITE}} for words in told]
         on_white = [_made(pipeline, card, *each) for each in zip(drawn.drawings, plain, strict=True)]
         fits, own = _fits(on_white, drawn.masks), _fits(drawn.on_white, drawn.masks)
-        small = F.interpolate(torch.stack(made).float(), (reader.side_px, reader.side_px), mode="area")
-        read = Pictures(pixels=small.round().to(torch.uint8), words=told)
         found = {
             "mask_iou": fmean(fits),
             "mask_iou_of_the_pictures": fmean(own),
-            **_accuracy(read, reader),
+            **_accuracy(made, told, reader),
             "pictures_per_second": rate,
         }
         rounded = {name: round(value, 3) for name, value in found.items()}
@@ -110,16 +109,26 @@ def _fits(pictures: Sequence[Tensor], masks: Sequence[Tensor]) -> list[float]:
     return [0.0 if outline is None else iou(outline, mask > 127) for outline, mask in pairs]
 
 
-def product_reader(shelf: CardShelf) -> AttributeReader:
-    """Return the shelf's model that reads the words of products."""
+def product_reader(shelf: CardShelf) -> AttributeReader | None:
+    """Return the shelf's model that reads the words of products, if it has one."""
     cards = [card for card in shelf.cards.values() if card.architecture == READING]
-    return next(reader for reader in (read_reader(shelf, card) for card in cards) if KIND in reader.attributes)
+    return next((reader for reader in (read_reader(shelf, card) for card in cards) if KIND in reader.attributes), None)
 
 
-def _accuracy(pictures: Pictures, reader: AttributeReader) -> dict[str, float]:
-    if not pictures.words[0]:
+def read_small(
+    pictures: Sequence[Tensor], words: Sequence[Mapping[str, str]], reader: AttributeReader
+) -> dict[str, float]:
+    """Return what `recovered` finds in pictures of any size, uint8 [3, side, side], brought to the reader's."""
+    small = F.interpolate(torch.stack(list(pictures)).float(), (reader.side_px, reader.side_px), mode="area")
+    return recovered(Pictures(pixels=small.round().to(torch.uint8), words=words), reader)
+
+
+def _accuracy(
+    pictures: Sequence[Tensor], words: Sequence[Mapping[str, str]], reader: AttributeReader
+) -> dict[str, float]:
+    if not words[0]:
         return {}
-    return {f"accuracy{name}": value for name, value in recovered(pictures, reader).items()}
+    return {f"accuracy{name}": value for name, value in read_small(pictures, words, reader).items()}
 
 
 def _series(drawn: Drawn, told: Sequence[Mapping[str, str]], made: Sequence[Tensor], fits: Sequence[float]) -> Series:

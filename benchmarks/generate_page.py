@@ -34,7 +34,7 @@ def write_page(folder: Path, figures: Mapping[str, float | str], measured: Seque
     for old in folder.glob("*.webp"):
         old.unlink()
     sections, examples = [_head(figures)], {}
-    for group in (group for group in measured if group.series or len(group.table) > HEAD_ROWS):
+    for group in (group for group in measured if len(group.table) > HEAD_ROWS):
         sections += [f"## {group.heading}", "\n".join(f"| {' | '.join(row)} |" for row in group.table)]
         for model, of_model in group.series.items():
             sections.append(f"### `{model}`")

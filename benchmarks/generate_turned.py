@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.gallery import Example, Series
-from benchmarks.generate_from_drawings import CPU, SIDE_PX, product_reader, tensor_of
-from benchmarks.generate_from_words import REAL_SEED, Pictures, recovered
+from benchmarks.generate_from_drawings import CPU, SIDE_PX, product_reader, read_small, tensor_of
+from benchmarks.generate_from_words import REAL_SEED
 from benchmarks.generate_page import Measured
 from benchmarks.progress import say
 from jobs.cards import Card, CardShelf
@@ -26,6 +25,7 @@ from worker.checkpoints import build, read_model
 from worker.networks.cycle_gan import WAYS
 from worker.pipelines.attribute_reader import AttributeReader
 from worker.pipelines.base import Batch, Pipeline
+from worker.quality.similarity import psnr_db
 
 PRODUCTS, QUICK_PRODUCTS = 100, 12
 
@@ -45,9 +45,12 @@ def measure_turned(shelf: CardShelf, quick: bool) -> Measured:
     table = [["model", *columns], ["---", *("---:" for _ in columns)]]
     figures: dict[str, float | str] = {}
     series: dict[str, list[Series]] = {}
-    for card in (card for card in shelf.cards.values() if card.architecture == "cycle_gan"):
+    reader = product_reader(shelf)
+    for card in shelf.cards.values():
+        if card.architecture != "cycle_gan" or reader is None:
+            continue
         say(f"turning pictures: {card.name}")
-        pipeline, reader = build(read_model(shelf.folder / card.name), CPU), product_reader(shelf)
+        pipeline = build(read_model(shelf.folder / card.name), CPU)
         [(attribute, kinds)] = card.config["attributes"].items()
         products = draw_both(attribute, kinds, QUICK_PRODUCTS if quick else PRODUCTS)
         began = time.perf_counter()
@@ -91,14 +94,14 @@ def _figures(
     """Return the means of both ways."""
     shares, rest, before = [], [], []
     for way, pictures in enumerate(turned):
-        found = _read(pictures, [{**words, attribute: kinds[1 - way]} for words in products.words], reader)
-        own = _read(products.pictures[way], [{**words, attribute: kinds[way]} for words in products.words], reader)
+        found = read_small(pictures, [{**words, attribute: kinds[1 - way]} for words in products.words], reader)
+        own = read_small(products.pictures[way], [{**words, attribute: kinds[way]} for words in products.words], reader)
         shares.append(found.pop(f"_{attribute}"))
         own.pop(f"_{attribute}")
         rest.append(fmean(value for name, value in found.items() if name))
         before.append(fmean(value for name, value in own.items() if name))
     kept = [
-        _psnr_db(picture[:, mask], after[:, mask])
+        psnr_db(picture[:, mask], after[:, mask])
         for way, pictures in enumerate(turned)
         for picture, after, mask in zip(products.pictures[way], pictures, products.masks, strict=True)
     ]
@@ -109,16 +112,6 @@ def _figures(
         "rest_of_the_pictures": fmean(before),
         "product_psnr_db": fmean(kept),
     }
-
-
-def _read(pictures: Sequence[Tensor], words: Sequence[Mapping[str, str]], reader: AttributeReader) -> dict[str, float]:
-    small = F.interpolate(torch.stack(list(pictures)).float(), (reader.side_px, reader.side_px), mode="area")
-    return recovered(Pictures(pixels=small.round().to(torch.uint8), words=words), reader)
-
-
-def _psnr_db(found: Tensor, wanted: Tensor) -> float:
-    error = (found.float() - wanted.float()).square().mean().clamp(min=1.0)  # of whole steps of 255
-    return float(10 * torch.log10(255**2 / error))
 
 
 def _series(products: Products, turned: Sequence[Tensor], kinds: Sequence[str], way: int) -> Series:
@@ -134,7 +127,7 @@ def _series(products: Products, turned: Sequence[Tensor], kinds: Sequence[str], 
             Example(
                 title=", ".join(words[name] for name in ("kind", "colour", "pattern", "background")),
                 pictures=(first, made, wanted),
-                figures={"PSNR in dB": round(_psnr_db(made, wanted), 2)},
+                figures={"PSNR in dB": round(psnr_db(made, wanted), 2)},
             )
             for words, first, made, wanted in zip(products.words, before, turned, truth, strict=True)
         ],

@@ -25,8 +25,6 @@ OWNER = """
 import sys
 from pathlib import Path
 from tests import servers
-from tests.nursery import Nursery
-from tests.system.processes import Api, Settings
 
 with servers.server_folder() as folder:
     broker, postgres = servers.Broker(folder), servers.Postgres(folder)

@@ -85,6 +85,18 @@ def test_every_model_that_makes_pictures_is_measured_and_shown(
     assert "## From pictures" not in page, "no model here makes such"
 
 
+def test_without_a_model_that_reads_words_nothing_is_measured_by_them(shelf: CardShelf, tmp_path: Path) -> None:
+    for name in ("vae", "drawn", "winter"):
+        (tmp_path / name).symlink_to(shelf.folder / name)
+    unread = CardShelf(tmp_path)
+    for measured in (
+        generate_from_words.measure_words(unread, quick=True),
+        generate_from_drawings.measure_drawings(unread, quick=True),
+        generate_turned.measure_turned(unread, quick=True),
+    ):
+        assert not measured.series
+
+
 def test_a_folder_without_models_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--models", str(tmp_path)])
